@@ -1,0 +1,53 @@
+# `make demo` and `make test` are the two to know. Both make .venv first, and install nothing the second time.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
+PIP_READY := .venv/.pip-ready
+DEMO_READY := .venv/.demo-ready
+DEV_READY := .venv/.dev-ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format protos clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(DEMO_READY) ## run the demo; on a fresh clone, install what it needs first
+	$(BIN)/siamcorr-demo
+
+test: lint ## run everything that CI runs: style, types, tests
+	$(BIN)/pytest
+
+lint: $(DEV_READY) ## run the style and type checks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(DEV_READY) ## let ruff fix and format the sources
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+protos: $(DEV_READY) ## generate siamcorr/v1 from protos/
+	$(BIN)/python protos/generate.py
+
+clean: ## remove .venv, caches and what was built
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than the files that say what to install, or the install runs again.
+$(DEMO_READY): $(PIP_READY) pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(DEV_READY): $(DEMO_READY)
+	$(PIP_INSTALL) --group dev
+	@touch $@
+
+# The pip that comes with Python 3.11 knows neither --group nor --build-constraint.
+$(PIP_READY): constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "siamcorr needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	@touch $@
