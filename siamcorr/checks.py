@@ -1,0 +1,259 @@
+"""From what a caller writes to checked calls; every refusal that needs no template and no pixel is here.
+
+A call is checked when it is built, so the same mistake reads the same in process and across the network. What
+needs a template (channels that do not match, a template larger than its search region) is checked at
+admission, and what needs every number (NaN, infinity) on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from siamcorr.answers import Template
+from siamcorr.arguments import (
+    MAX_PAIRS,
+    Array,
+    Indices,
+    as_features,
+    as_name,
+    as_number,
+    as_numbers,
+    as_pairs,
+)
+from siamcorr.calls import (
+    CorrelateCall,
+    Features,
+    Frame,
+    Handle,
+    HeadLike,
+    HeadWeights,
+    Image,
+    MapDtype,
+    Output,
+    OutputKind,
+    TemplateSource,
+)
+from siamcorr.errors import InvalidArgument
+from siamcorr.geometry import as_boxes
+from siamcorr.shapes import Correlation, IntPair
+
+__all__ = ["DEFAULT_TENSOR", "correlate_call", "create_call", "handle_of", "update_rate", "update_source"]
+
+DEFAULT_TENSOR = "features"
+"""What a template's only tensor is called when its maker did not name it."""
+
+_MAX_TENSORS = 64
+
+
+def correlate_call(
+    template: Handle | Sequence[Handle],
+    *,
+    features: Array | None = None,
+    image: Image | None = None,
+    box: npt.ArrayLike | None = None,
+    model: str | None = None,
+    tensor: str = "",
+    kind: str = "naive",
+    groups: int | None = None,
+    k: int | None = None,
+    padding: IntPair = 0,
+    stride: IntPair = 1,
+    dilation: IntPair = 1,
+    gain: float = 1.0,
+    bias: npt.ArrayLike | None = None,
+    pairs: tuple[Indices, Indices] | None = None,
+    head: HeadLike | None = None,
+    output: OutputKind = "map",
+    map_dtype: MapDtype = "float32",
+    top_k: int = 1,
+    sum_channels: bool = False,
+) -> CorrelateCall:
+    """Check a correlation request and bring it into one form.
+
+    Args:
+        template: a handle or :class:`Template`, or a list of them. One makes one response, a list a list.
+        features: (C, H, W) or (N, C, H, W) search regions; float32, float16 or bfloat16. This, or ``image``.
+        image: a JPEG or PNG file's bytes, or (H, W, 3) uint8 BGR.
+        box: (4,) or (N, 4): x, y, w, h in pixels. Around each, one search region is cropped.
+        model: the embedder for ``image``; None is the template's own.
+        tensor: which of a template's named tensors; may be empty when it has only one.
+        kind: ``naive``, ``depthwise``, ``upchannel``, ``groupwise``, ``pixelwise`` or ``grouped``:
+            see :mod:`siamcorr.shapes`.
+        groups: for ``groupwise`` and ``grouped``.
+        k: for ``upchannel``: checked against the channels.
+        padding: zeros around the search region, in cells: an integer, or (row, col).
+        stride: in cells, as ``padding``.
+        dilation: in cells, as ``padding``.
+        gain: the response is ``head(gain * correlation + bias)``.
+        bias: a number, or (O,) numbers.
+        pairs: (template indices, search indices) of one length, one entry a response. Without it template i
+            meets search region i, and one template or one search region is shared by all.
+        head: weights (K, O/groups) of a 1x1 convolution, or (weights, bias (K,)).
+        output: ``map``, ``peaks`` or ``both``.
+        map_dtype: ``float32`` or ``float16``.
+        top_k: how many peaks at most.
+        sum_channels: sum the response's channels, after the head, into one.
+
+    Raises:
+        InvalidArgument: names the argument, what was found and what was expected.
+
+    >>> call = correlate_call(["a", "b"], features=np.zeros((8, 6, 6), np.float32), kind="depthwise")
+    >>> call.template_index, call.search_index
+    ((0, 1), (0, 0))
+    """
+    handles = _handles(template)
+    search = _search(features, image, box, model)
+    template_index, search_index = as_pairs(pairs, len(handles), search.count)
+    if isinstance(template, str | Template) and (len(template_index) != 1 or pairs is not None):
+        found = f"one template for {len(template_index)} responses"
+        raise InvalidArgument.found("template", found, "a list of templates, which gives a list of responses")
+    if tensor != "":
+        as_name(tensor, "tensor")
+    return CorrelateCall(
+        templates=handles,
+        search=search,
+        template_index=template_index,
+        search_index=search_index,
+        correlation=Correlation(kind, groups=groups, k=k, padding=padding, stride=stride, dilation=dilation),
+        tensor=tensor,
+        gain=as_number(gain, "gain"),
+        bias=None if bias is None else as_numbers(np.atleast_1d(cast(Array, bias)), "bias", axes=1),
+        head=_head(head),
+        output=Output(output, map_dtype, top_k, sum_channels),
+    )
+
+
+def create_call(
+    features: Array | Mapping[str, Array] | None = None,
+    *,
+    image: Image | None = None,
+    boxes: npt.ArrayLike | None = None,
+    model: str | None = None,
+) -> TemplateSource:
+    """Check what templates are made from.
+
+    Args:
+        features: (C, h, w), or (O, C/groups, h, w) for ``grouped``; or a mapping of such tensors by name.
+        image: a JPEG or PNG file's bytes, or (H, W, 3) uint8 BGR.
+        boxes: (4,) or (N, 4): x, y, w, h in pixels.
+        model: the embedder for ``image``; None is the engine's default.
+
+    Raises:
+        InvalidArgument: names the argument, what was found and what was expected.
+    """
+    if image is not None and features is None:
+        return _frame(image, boxes, model)
+    if features is None or image is not None:
+        raise _not_one_source(features)
+    _only_with_image(boxes, model)
+    if not isinstance(features, Mapping):
+        return {DEFAULT_TENSOR: as_features(features, "features", axes=(3, 4))}
+    if not 1 <= len(features) <= _MAX_TENSORS:
+        raise InvalidArgument.found("features", f"{len(features)} tensors", f"1 to {_MAX_TENSORS}")
+    return {
+        as_name(name, "features"): as_features(value, f"features[{name!r}]", axes=(3, 4))
+        for name, value in features.items()
+    }
+
+
+def update_source(
+    features: Array | Mapping[str, Array] | None = None,
+    *,
+    image: Image | None = None,
+    box: npt.ArrayLike | None = None,
+    model: str | None = None,
+) -> TemplateSource:
+    """Check what one template is made from: as :func:`create_call`, with one box."""
+    source = create_call(features, image=image, boxes=box, model=model)
+    if isinstance(source, Frame) and source.count != 1:
+        raise InvalidArgument.found("box", f"{source.count} boxes", "one box for one template")
+    return source
+
+
+def update_rate(rate: float) -> float:
+    """Check the share of the new features: 1 replaces, 0.01 blends ``0.99 * z + 0.01 * z2``."""
+    number = as_number(rate, "rate")
+    if not 0 < number <= 1:
+        raise InvalidArgument.found("rate", number, "a number above 0 and up to 1")
+    return number
+
+
+def handle_of(template: Handle) -> str:
+    """Return the handle of a template that is given as either."""
+    return as_name(template.handle if isinstance(template, Template) else template, "template")
+
+
+def _handles(template: Handle | Sequence[Handle]) -> tuple[str, ...]:
+    if isinstance(template, str | Template):
+        return (handle_of(template),)
+    if not isinstance(template, Sequence) or not 1 <= len(template) <= MAX_PAIRS:
+        expected = f"a template, or a list of 1 to {MAX_PAIRS}"
+        raise InvalidArgument.found("template", repr(template)[:80], expected)
+    return tuple(handle_of(one) for one in template)
+
+
+def _search(
+    features: Array | None, image: Image | None, box: npt.ArrayLike | None, model: str | None
+) -> Features | Frame:
+    if image is not None and features is None:
+        return _frame(image, box, model)
+    if features is None or image is not None:
+        raise _not_one_source(features)
+    _only_with_image(box, model)
+    regions = as_features(features, "features", axes=(3, 4))
+    if regions.ndim == 4 and len(regions) > MAX_PAIRS:
+        raise InvalidArgument.found("features", f"{len(regions)} search regions", f"at most {MAX_PAIRS}")
+    return Features(regions if regions.ndim == 4 else regions[None])
+
+
+def _not_one_source(features: object) -> InvalidArgument:
+    found = "neither features nor image" if features is None else "both features and image"
+    return InvalidArgument.found("features", found, "one of them")
+
+
+def _only_with_image(box: npt.ArrayLike | None, model: str | None) -> None:
+    for name, value in (("box", box), ("model", model)):
+        if value is not None:
+            raise InvalidArgument.found(name, "a value beside features", f"{name} only beside image")
+
+
+def _frame(image: object, boxes: npt.ArrayLike | None, model: str | None) -> Frame:
+    if boxes is None:
+        raise InvalidArgument.found("box", "none", "x, y, w, h in pixels beside image")
+    checked = as_boxes(boxes)
+    if not 1 <= len(checked) <= MAX_PAIRS:
+        raise InvalidArgument.found("box", f"{len(checked)} boxes", f"1 to {MAX_PAIRS}")
+    return Frame(_image(image), checked, None if model is None else as_name(model, "model"))
+
+
+def _image(image: object) -> Image:
+    expected = "a JPEG or PNG file's bytes, or (H, W, 3) uint8 BGR, not empty"
+    if isinstance(image, bytes | bytearray | memoryview):
+        if not len(image):
+            raise InvalidArgument.found("image", "no bytes", expected)
+        return bytes(image)
+    if not isinstance(image, np.ndarray):
+        raise InvalidArgument.found("image", type(image).__name__, expected)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise InvalidArgument.found("image", f"{image.dtype} {image.shape}", expected)
+    return image
+
+
+def _head(head: HeadLike | None) -> HeadWeights | None:
+    if head is None or isinstance(head, HeadWeights):
+        return head
+    weight, bias = head if isinstance(head, tuple) and len(head) == 2 else (head, None)
+    weights = np.asarray(weight)
+    if weights.ndim == 4 and weights.shape[2:] == (1, 1):
+        weights = weights[:, :, 0, 0]
+    checked = as_numbers(weights, "head", axes=2)
+    if bias is None:
+        return HeadWeights(checked)
+    offsets = as_numbers(bias, "head", axes=1)
+    if len(offsets) != len(checked):
+        raise InvalidArgument.found("head", f"a bias of {len(offsets)} numbers", f"{len(checked)}")
+    return HeadWeights(checked, offsets)

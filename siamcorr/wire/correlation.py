@@ -1,0 +1,254 @@
+"""Messages of the correlation service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from siamcorr.answers import MapToFrame, Response, Timings
+from siamcorr.arguments import FEATURE_DTYPES, Array
+from siamcorr.calls import CorrelateCall, CorrelateOptions, Features, HeadLike, MapDtype, OutputKind
+from siamcorr.checks import correlate_call
+from siamcorr.errors import InvalidArgument
+from siamcorr.peaks import Peak
+from siamcorr.shapes import Correlation, IntPair
+from siamcorr.tensors import PayloadReader, PayloadWriter, dtype_code, dtype_name
+from siamcorr.v1 import correlation_service_pb2 as pb
+from siamcorr.wire.envelope import Buffer, seal
+from siamcorr.wire.parts import read_frame, write_frame
+
+__all__ = [
+    "correlate_request",
+    "correlate_response",
+    "read_correlate_request",
+    "read_correlate_response",
+    "seal_correlate_request",
+    "seal_correlate_response",
+]
+
+_KIND_CODES: dict[str, pb.Kind] = {
+    "naive": pb.KIND_NAIVE,
+    "depthwise": pb.KIND_DEPTHWISE,
+    "upchannel": pb.KIND_UPCHANNEL,
+    "groupwise": pb.KIND_GROUPWISE,
+    "pixelwise": pb.KIND_PIXELWISE,
+    "grouped": pb.KIND_GROUPED,
+}
+_KINDS = {code: kind for kind, code in _KIND_CODES.items()}
+
+_OUTPUT_CODES: dict[OutputKind, pb.OutputKind] = {
+    "map": pb.OUTPUT_KIND_MAP,
+    "peaks": pb.OUTPUT_KIND_PEAKS,
+    "both": pb.OUTPUT_KIND_BOTH,
+}
+_OUTPUT_KINDS = {code: kind for kind, code in _OUTPUT_CODES.items()}
+_MAP_DTYPES = ("float32", "float16")
+
+
+def correlate_request(call: CorrelateCall) -> pb.CorrelateRequest:
+    """Build the request for a call."""
+    request, writer = _write_request(call)
+    request.payload = writer.payload()
+    return request
+
+
+def seal_correlate_request(call: CorrelateCall) -> list[Buffer]:
+    """Return the bytes of the request for a call, to be joined."""
+    request, writer = _write_request(call)
+    return seal(request, writer.parts)
+
+
+def _write_request(call: CorrelateCall) -> tuple[pb.CorrelateRequest, PayloadWriter]:
+    request, writer = pb.CorrelateRequest(), PayloadWriter()
+    request.templates.extend(call.templates)
+    if isinstance(call.search, Features):
+        writer.add(request.features, call.search.regions)
+    else:
+        write_frame(request.frame, call.search, writer)
+    request.template_index.extend(call.template_index)
+    request.search_index.extend(call.search_index)
+    request.tensor_name = call.tensor
+    _write_correlation(request.correlation, call.correlation, call.gain)
+    if call.bias is not None:
+        writer.add(request.bias, call.bias)
+    if call.head is not None:
+        writer.add(request.head.weight, call.head.weight)
+        if call.head.bias is not None:
+            writer.add(request.head.bias, call.head.bias)
+    request.output.kind = _OUTPUT_CODES[call.output.kind]
+    request.output.map_dtype = dtype_code(call.output.map_dtype)
+    request.output.top_k = call.output.top_k
+    request.output.sum_channels = call.output.sum_channels
+    return request, writer
+
+
+def read_correlate_request(request: pb.CorrelateRequest, payload: Buffer | None = None) -> CorrelateCall:
+    """Return the call that is asked for.
+
+    Args:
+        request: the message.
+        payload: its payload, where :func:`~siamcorr.wire.envelope.unseal` has taken it out.
+
+    Raises:
+        InvalidArgument: names the field.
+    """
+    reader = PayloadReader(request.payload if payload is None else payload)
+    options: CorrelateOptions = _read_search(request, reader)
+    options |= _read_correlation(request.correlation)
+    options |= _read_output(request.output)
+    options["tensor"] = request.tensor_name
+    if request.template_index or request.search_index:
+        options["pairs"] = (list(request.template_index), list(request.search_index))
+    if request.HasField("bias"):
+        options["bias"] = reader.read(request.bias, "bias", ("float32",))
+    if request.HasField("head"):
+        options["head"] = _read_head(request.head, reader)
+    reader.finish()
+    return correlate_call(list(request.templates), **options)
+
+
+def correlate_response(responses: Sequence[Response]) -> pb.CorrelateResponse:
+    """Build the message for one call's responses."""
+    message, writer = _write_response(responses)
+    message.payload = writer.payload()
+    return message
+
+
+def seal_correlate_response(responses: Sequence[Response]) -> list[Buffer]:
+    """Return the bytes of the message for one call's responses, to be joined."""
+    message, writer = _write_response(responses)
+    return seal(message, writer.parts)
+
+
+def _write_response(responses: Sequence[Response]) -> tuple[pb.CorrelateResponse, PayloadWriter]:
+    message, writer = pb.CorrelateResponse(), PayloadWriter()
+    for response in responses:
+        result = message.results.add(template=response.template, generation=response.generation)
+        if response.map is not None:
+            writer.add(result.map, response.map)
+        for peak in response.peaks:
+            result.peaks.add(row=peak.row, col=peak.col, score=peak.score, psr=peak.psr, channel=peak.channel)
+        if (place := response.map_to_frame) is not None:
+            result.map_to_frame.x0, result.map_to_frame.y0 = place.x0, place.y0
+            result.map_to_frame.step_x, result.map_to_frame.step_y = place.step_x, place.step_y
+    _write_timings(message.timings, responses[0].timings)
+    return message, writer
+
+
+def read_correlate_response(message: pb.CorrelateResponse, payload: Buffer | None = None) -> list[Response]:
+    """Return one call's responses.
+
+    Args:
+        message: the message.
+        payload: its payload, where :func:`~siamcorr.wire.envelope.unseal` has taken it out.
+
+    Raises:
+        InvalidArgument: the message is malformed.
+    """
+    reader = PayloadReader(message.payload if payload is None else payload)
+    timings = _read_timings(message.timings)
+    responses = [_read_result(result, reader, timings) for result in message.results]
+    reader.finish()
+    return responses
+
+
+def _write_correlation(message: pb.Correlation, correlation: Correlation, gain: float) -> None:
+    message.kind = _KIND_CODES[correlation.kind]
+    if correlation.groups is not None:
+        message.groups = correlation.groups
+    if correlation.k is not None:
+        message.k = correlation.k
+    message.padding.rows, message.padding.cols = correlation.padding
+    message.stride.rows, message.stride.cols = correlation.stride
+    message.dilation.rows, message.dilation.cols = correlation.dilation
+    message.gain = gain
+
+
+def _read_correlation(message: pb.Correlation) -> CorrelateOptions:
+    options = CorrelateOptions(
+        kind=_KINDS.get(message.kind, f"code {message.kind}"),
+        padding=_cells(message.padding) if message.HasField("padding") else 0,
+        stride=_cells(message.stride) if message.HasField("stride") else 1,
+        dilation=_cells(message.dilation) if message.HasField("dilation") else 1,
+    )
+    if message.HasField("groups"):
+        options["groups"] = message.groups
+    if message.HasField("k"):
+        options["k"] = message.k
+    if message.HasField("gain"):
+        options["gain"] = message.gain
+    return options
+
+
+def _cells(message: pb.Cells) -> IntPair:
+    return message.rows, message.cols
+
+
+def _read_search(request: pb.CorrelateRequest, reader: PayloadReader) -> CorrelateOptions:
+    which = request.WhichOneof("search")
+    if which == "features":
+        return CorrelateOptions(features=reader.read(request.features, "features", FEATURE_DTYPES))
+    if which == "frame":
+        image, boxes, model = read_frame(request.frame, reader)
+        return CorrelateOptions(image=image, box=boxes, model=model)
+    return CorrelateOptions()
+
+
+def _read_head(message: pb.Head, reader: PayloadReader) -> HeadLike:
+    weight: Array = reader.read(message.weight, "head", ("float32",))
+    if not message.HasField("bias"):
+        return weight
+    return weight, reader.read(message.bias, "head", ("float32",))
+
+
+def _read_output(message: pb.Output) -> CorrelateOptions:
+    options = CorrelateOptions(top_k=message.top_k or 1, sum_channels=message.sum_channels)
+    if message.kind:
+        if message.kind not in _OUTPUT_KINDS:
+            raise InvalidArgument.found(
+                "output", f"code {message.kind}", f"one of {', '.join(_OUTPUT_CODES)}"
+            )
+        options["output"] = _OUTPUT_KINDS[message.kind]
+    if message.map_dtype:
+        options["map_dtype"] = cast(MapDtype, dtype_name(message.map_dtype, "map_dtype", _MAP_DTYPES))
+    return options
+
+
+def _read_result(result: pb.Result, reader: PayloadReader, timings: Timings) -> Response:
+    response_map: npt.NDArray[np.floating] | None = None
+    if result.HasField("map"):
+        response_map = reader.read(result.map, "map", _MAP_DTYPES)
+    place = result.map_to_frame
+    return Response(
+        template=result.template,
+        generation=result.generation,
+        map=response_map,
+        peaks=tuple(Peak(peak.row, peak.col, peak.score, peak.psr, peak.channel) for peak in result.peaks),
+        map_to_frame=MapToFrame(place.x0, place.y0, place.step_x, place.step_y)
+        if result.HasField("map_to_frame")
+        else None,
+        timings=timings,
+    )
+
+
+def _write_timings(message: pb.Timings, timings: Timings) -> None:
+    message.prepare_s = timings.prepare_s
+    message.queue_s = timings.queue_s
+    message.embed_s = timings.embed_s
+    message.compute_s = timings.compute_s
+    message.copy_s = timings.copy_s
+    message.batch_pairs = timings.batch_pairs
+
+
+def _read_timings(message: pb.Timings) -> Timings:
+    return Timings(
+        prepare_s=message.prepare_s,
+        queue_s=message.queue_s,
+        embed_s=message.embed_s,
+        compute_s=message.compute_s,
+        copy_s=message.copy_s,
+        batch_pairs=message.batch_pairs,
+    )

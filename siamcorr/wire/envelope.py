@@ -1,0 +1,132 @@
+"""Messages that carry their bulk in field 15, their last: written and read without copying the bulk about.
+
+A request's payload is such a field, and so is the request within a request of a stream. Through protobuf's
+own classes the bulk is copied into the message, out of it as the message is serialised, and twice more at the
+other end. On 8 MiB that took 100 times as long as joining the parts (29 ms and 0.3 ms).
+
+Rules:
+
+- :func:`seal` writes the bytes that ``SerializeToString`` writes, in parts that are joined once. (An empty
+  bulk is written too. Every parser takes that for the same message.)
+- :func:`unseal` tells what parsing the whole tells. Where the bulk is not the last field, or there are many
+  fields before it, it does parse the whole: any order of fields is legal.
+- At most ``_MAX_FIELDS`` fields are looked at in Python, so that nobody can keep it busy with small ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from siamcorr.errors import InvalidArgument
+
+__all__ = ["Buffer", "Parts", "seal", "unseal"]
+
+Buffer: TypeAlias = bytes | memoryview
+Parts: TypeAlias = Sequence[Buffer]
+"""The bytes of a message, to be joined."""
+
+_M = TypeVar("_M", bound=Message)
+
+_BULK = 15
+_TAG = bytes([_BULK << 3 | 2])
+_MAX_FIELDS = 1024
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+
+def seal(head: Message, bulk: Iterable[Buffer]) -> list[Buffer]:
+    """Return the bytes of ``head`` with ``bulk`` as its field 15, which ``head`` itself leaves empty.
+
+    >>> from siamcorr.v1.template_service_pb2 import CreateTemplateRequest
+    >>> CreateTemplateRequest.FromString(b"".join(seal(CreateTemplateRequest(), [b"ab", b"c"]))).payload
+    b'abc'
+    """
+    parts = list(bulk)
+    size = sum(memoryview(part).nbytes for part in parts)
+    return [head.SerializeToString(), _TAG, _varint(size), *parts]
+
+
+def unseal(kind: type[_M], data: Buffer) -> tuple[_M, memoryview | None]:
+    """Return the message without its field 15, and that field's bytes.
+
+    The bytes are None where field 15 is a message and not there. A payload that is not there is empty.
+
+    Raises:
+        InvalidArgument: the bytes are no such message.
+
+    >>> from siamcorr.v1.template_service_pb2 import CreateTemplateRequest
+    >>> data = CreateTemplateRequest(payload=b"abc").SerializeToString()
+    >>> head, payload = unseal(CreateTemplateRequest, data)
+    >>> head.payload, bytes(payload)
+    (b'', b'abc')
+    """
+    view = memoryview(data)
+    found = _find_bulk(view)
+    try:
+        if found is not None:
+            start, bulk_start = found
+            return kind.FromString(bytes(view[:start])), view[bulk_start:]
+        return _parse_whole(kind, data if isinstance(data, bytes) else bytes(data))
+    except DecodeError as error:
+        expected = f"the bytes of a {kind.DESCRIPTOR.full_name}"
+        raise InvalidArgument.found(
+            "message", f"{len(view)} bytes that cannot be parsed", expected
+        ) from error
+
+
+def _parse_whole(kind: type[_M], data: bytes) -> tuple[_M, memoryview | None]:
+    message = kind.FromString(data)
+    field = kind.DESCRIPTOR.fields_by_number[_BULK]
+    value: bytes | Message = getattr(message, field.name)
+    if isinstance(value, Message):
+        bulk = memoryview(value.SerializeToString()) if message.HasField(field.name) else None
+    else:
+        bulk = memoryview(value)
+    message.ClearField(field.name)
+    return message, bulk
+
+
+def _find_bulk(view: memoryview) -> tuple[int, int] | None:
+    """Return where field 15 and where its bytes begin, if they end where the message ends."""
+    position, size = 0, len(view)
+    for _ in range(_MAX_FIELDS):
+        if position >= size:
+            return None
+        start = position
+        tag, position = _read_varint(view, position)
+        field, wire_type = divmod(tag, 8)
+        if wire_type == _LENGTH:
+            length, position = _read_varint(view, position)
+            if field == _BULK:
+                return (start, position) if position + length == size else None
+            position += length
+        elif wire_type == _VARINT:
+            _, position = _read_varint(view, position)
+        elif wire_type in {_FIXED32, _FIXED64}:
+            position += 4 if wire_type == _FIXED32 else 8
+        else:
+            return None
+    return None
+
+
+def _varint(number: int) -> bytes:
+    groups = bytearray()
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    groups.append(number)
+    return bytes(groups)
+
+
+def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
+    """Return the number and where it ends. Past the end of ``view``: a number too large to be right."""
+    number = shift = 0
+    for group in view[position : position + 10]:
+        number |= (group & 0x7F) << shift
+        shift += 7
+        position += 1
+        if group < 0x80:
+            return number, position
+    return 1 << 70, len(view)
