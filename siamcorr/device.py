@@ -1,0 +1,110 @@
+"""Where tensors are computed, and the way there and back. All that only CUDA has is in this file.
+
+Rules:
+- Arrays go up in one copy, from wherever they lie (a message's payload, say) into one staging batch.
+- On CUDA the staging batch is page-locked, so that the copy to the device is asynchronous, and so is the way
+  back. torch's host allocator keeps a page-locked block until the copies from it are over.
+- :meth:`Device.settle` waits for the device; on the CPU there is nothing to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from siamcorr.arguments import Array
+from siamcorr.errors import InvalidArgument
+
+__all__ = ["Device", "open_device"]
+
+_DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "uint8": torch.uint8,
+}
+
+
+def open_device(name: str) -> Device:
+    """Open ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        InvalidArgument: names ``device``.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidArgument.found("device", repr(name)[:80], "auto, cpu, cuda or cuda:N") from error
+    if device.type == "cpu":
+        return Device(device)
+    if device.type != "cuda" or (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidArgument.found(
+            "device", name, f"cpu, or one of {torch.cuda.device_count()} CUDA devices"
+        )
+    return _Cuda(device)
+
+
+class Device:
+    """The CPU, and the interface of every device."""
+
+    def __init__(self, torch_device: torch.device) -> None:
+        """Compute on ``torch_device``."""
+        self.torch_device = torch_device
+
+    def upload(self, arrays: Sequence[Array]) -> torch.Tensor:
+        """Stack ``arrays``, all of one shape and dtype, into a new tensor (N, *shape) on the device.
+
+        >>> Device(torch.device("cpu")).upload([np.zeros((2, 3), np.float16)] * 4).shape
+        torch.Size([4, 2, 3])
+        """
+        first = arrays[0]
+        staging = self._host_memory((len(arrays), *first.shape), _DTYPES[first.dtype.name])
+        rows = _raw(staging)
+        for row, array in zip(rows, arrays, strict=True):
+            row[...] = array.view(np.int16) if array.dtype.name == "bfloat16" else array
+        return self._to_device(staging)
+
+    def download(self, tensor: torch.Tensor) -> npt.NDArray[Any]:
+        """Return a tensor that nobody else holds as an array."""
+        array: npt.NDArray[Any] = tensor.contiguous().numpy()
+        return array
+
+    def settle(self) -> None:
+        """Wait until everything that was started is done."""
+
+    def _host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    def _to_device(self, staging: torch.Tensor) -> torch.Tensor:
+        return staging
+
+
+class _Cuda(Device):
+    def download(self, tensor: torch.Tensor) -> npt.NDArray[Any]:
+        landing = self._host_memory(tuple(tensor.shape), tensor.dtype)
+        landing.copy_(tensor, non_blocking=True)
+        self.settle()
+        array: npt.NDArray[Any] = landing.numpy()
+        return array
+
+    def settle(self) -> None:
+        torch.cuda.current_stream(self.torch_device).synchronize()
+
+    def _host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+    def _to_device(self, staging: torch.Tensor) -> torch.Tensor:
+        return staging.to(self.torch_device, non_blocking=True)
+
+
+def _raw(staging: torch.Tensor) -> Array:
+    """Return the staging memory as an array; numpy knows no bfloat16, so that is seen as integers."""
+    seen = staging.view(torch.int16) if staging.dtype == torch.bfloat16 else staging
+    array: Array = seen.numpy()
+    return array

@@ -1,0 +1,310 @@
+"""The engine: templates, queues and the device, behind the same calls as the client's. No network.
+
+The contract:
+- Every admitted job ends exactly once: an answer, an error, or cancelled. Nothing waits for ever.
+- A job that is cancelled or past its deadline leaves before the launch. A failed batch fails only its own
+  members.
+- A template is leased from admission to completion; eviction and deletion wait for the lease. A handle names
+  one template for ever: after an update it has a new generation, and a response says which it used.
+- A batch never mixes shapes, dtypes or kinds, and an answer does not depend on its neighbours.
+- With nothing queued a job starts at once; batches grow only because the device is busy. Queues are bounded
+  in jobs and bytes.
+- ``submit_*`` neither compute nor wait, so an event loop may call them.
+
+Who runs where: one thread does all of the device's work (:mod:`siamcorr.launch`), in the order of
+:mod:`siamcorr.batcher`. A few threads decode frames and cut out crops (:mod:`siamcorr.frames`) before that.
+Both are a :class:`~siamcorr.lane.Lane`. A call on its way is a :class:`~siamcorr.requests.Request`. The bank
+has a lock of its own (:mod:`siamcorr.shared_bank`). No lock is held while another is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+
+from siamcorr.answers import Response, Template
+from siamcorr.arguments import as_number
+from siamcorr.bank import Bank, BankStats, Page
+from siamcorr.batcher import Limits
+from siamcorr.blocking import BlockingCalls
+from siamcorr.calls import CorrelateCall, Frame, TemplateSource
+from siamcorr.device import open_device
+from siamcorr.embed import Embedder, load_embedder
+from siamcorr.errors import DeadlineExceeded, InternalError, SiamcorrError, TemplateNotFound
+from siamcorr.frames import prepare
+from siamcorr.lane import Lane, LaneStats
+from siamcorr.launch import Launched, Launcher
+from siamcorr.requests import CorrelateRequest, Request, TemplateRequest
+from siamcorr.settings import DEFAULT_MODEL, EngineSettings
+from siamcorr.shared_bank import SharedBank
+from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask, plan_correlate, plan_templates
+
+__all__ = ["Engine", "EngineStats"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_WARM_UP_IMAGE = np.zeros((64, 64, 3), np.uint8)
+_WARM_UP_BOX = (16.0, 16.0, 32.0, 32.0)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """Calls that have not ended, the two queues, and the bank. ``device.batches`` counts launches."""
+
+    requests: int
+    frames: LaneStats
+    device: LaneStats
+    bank: BankStats
+
+
+class Engine(BlockingCalls):
+    """Resident templates and batched correlation, in this process.
+
+    Threads may share it.
+
+    >>> with Engine(EngineSettings(device="cpu")) as engine:
+    ...     template = engine.create_template(np.ones((256, 6, 6), np.float32))
+    ...     response = engine.correlate(template, features=np.ones((256, 22, 22), np.float32), gain=1e-3)
+    >>> response.map.shape, round(response.peak.score, 3)
+    ((1, 17, 17), 9.216)
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings | None = None,
+        *,
+        embedders: Mapping[str, Embedder] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Load the models and start the threads.
+
+        Args:
+            settings: what it may use; None for the defaults.
+            embedders: more models by name: objects of your own.
+            clock: monotonic seconds.
+
+        Raises:
+            InvalidArgument: names ``device`` or ``model``: it is not there, or the file is not what it needs.
+        """
+        self.settings = settings = settings or EngineSettings()
+        device = open_device(settings.device)
+        self.device = str(device.torch_device)
+        self._embedders = {
+            name: load_embedder(name, path, device.torch_device) for name, path in settings.models.items()
+        } | dict(embedders or {})
+        bank = Bank(
+            device.torch_device,
+            budget_bytes=settings.budget_bytes,
+            ttl_s=settings.ttl_s,
+            evict=settings.evict,
+        )
+        self._bank = SharedBank(bank, clock)
+        self._launcher = Launcher(device, self._embedders, settings.check_finite, clock)
+        self._clock = clock
+        self._requests: set[Request[Any]] = set()
+        self._changed = threading.Condition()
+        self._draining = False
+        limits = Limits(settings.max_jobs, settings.max_bytes, settings.max_batch)
+        self._frames = Lane[PrepareTask](
+            "frames", limits, self._prepare, threads=settings.decode_threads, clock=clock
+        )
+        self._device = Lane[Any]("device", limits, self._serve, threads=1, clock=clock)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the embedders."""
+        return tuple(self._embedders)
+
+    def submit_correlate(
+        self, call: CorrelateCall, deadline_s: float | None = None
+    ) -> Future[list[Response]]:
+        """Start a correlation; one response for each pair.
+
+        Args:
+            call: from :func:`siamcorr.checks.correlate_call`.
+            deadline_s: when the answer is of no use any more, in seconds of the engine's clock.
+
+        Raises:
+            SiamcorrError: the call cannot be admitted. Later errors come through the future.
+        """
+        leases = self._bank.lease(call.templates)
+        request = CorrelateRequest(leases, deadline_s, self._device, self._end)
+        return self._admit(request, lambda: plan_correlate(call, leases, self._embedders))
+
+    def submit_create(
+        self, source: TemplateSource, deadline_s: float | None = None
+    ) -> Future[list[Template]]:
+        """Start making a template, or one for each box of a frame.
+
+        Raises:
+            SiamcorrError: as :meth:`submit_correlate`.
+        """
+        request = TemplateRequest({}, deadline_s, self._device, self._end, self._forget)
+        model = _model_of(source, DEFAULT_MODEL)
+        return self._admit(request, lambda: plan_templates(source, model, self._embedders))
+
+    def submit_update(
+        self, handle: str, source: TemplateSource, rate: float = 1.0, deadline_s: float | None = None
+    ) -> Future[list[Template]]:
+        """Start giving a template the generation ``(1 - rate) * current + rate * source``.
+
+        Raises:
+            SiamcorrError: as :meth:`submit_correlate`.
+        """
+        leases = self._bank.lease([handle])
+        request = TemplateRequest(leases, deadline_s, self._device, self._end)
+        model = _model_of(source, leases[handle].model)
+        return self._admit(
+            request, lambda: plan_templates(source, model, self._embedders, handle=handle, rate=rate)
+        )
+
+    def page(self, after: str = "", limit: int = 100) -> Page:
+        """Describe up to ``limit`` templates, after the page whose ``next`` is ``after``."""
+        return self._bank.page(after, limit)
+
+    def warm_up(self) -> None:
+        """Use every model once, so that no caller pays for what is slow the first time."""
+        for model in self.models:
+            template = self.create_template(image=_WARM_UP_IMAGE, box=_WARM_UP_BOX, model=model)
+            try:
+                self.correlate(template, image=_WARM_UP_IMAGE, box=_WARM_UP_BOX, output="both")
+            finally:
+                self.delete_template(template)
+
+    def wait_idle(self, timeout_s: float | None = None) -> bool:
+        """Wait until every call has ended. False: some have not, after ``timeout_s``."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._requests, timeout_s)
+
+    def close(self, drain_s: float = 0.0) -> None:
+        """Take no more calls, let those at hand end for ``drain_s`` seconds, refuse the rest, stop."""
+        self._draining = True
+        if drain_s > 0:
+            self.wait_idle(drain_s)
+        self._frames.close()
+        self._device.close()
+
+    def __enter__(self) -> Self:
+        """Return the engine itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def stats(self) -> EngineStats:
+        """Count everything, at this moment."""
+        with self._changed:
+            requests = len(self._requests)
+        return EngineStats(requests, self._frames.stats(), self._device.stats(), self._bank.stats())
+
+    def check_invariants(self) -> None:
+        """Raise InternalError if queues, bank and calls contradict each other. Meant for an idle moment."""
+        self._frames.check_invariants()
+        self._device.check_invariants()
+        self._bank.check_invariants()
+        stats = self.stats()
+        if not stats.requests and (stats.bank.leased or stats.frames.running or stats.device.running):
+            raise InternalError(f"engine: leases or jobs without a call: {stats}")
+
+    def _admit(
+        self,
+        request: Request[T],
+        plan: Callable[[], Sequence[CorrelateTask] | TemplateTask | PrepareTask],
+    ) -> Future[T]:
+        with self._changed:
+            self._requests.add(request)
+        try:
+            planned = plan()
+            if isinstance(planned, PrepareTask):
+                request.prepare(self._frames, planned)
+            else:
+                request.launch([planned] if isinstance(planned, TemplateTask) else planned)
+        except BaseException:
+            self._end(request)
+            raise
+        return request.future
+
+    def _end(self, request: Request[Any]) -> None:
+        self._bank.release(request.leases.values())
+        with self._changed:
+            self._requests.discard(request)
+            self._changed.notify_all()
+
+    def _forget(self, handle: str) -> None:
+        with suppress(TemplateNotFound):
+            self._bank.delete(handle)
+
+    def _prepare(self, tasks: Sequence[PrepareTask]) -> list[float]:
+        began_s = self._clock()
+        for task in tasks:
+            prepare(task, self._embedders, self.settings.max_image_pixels)
+        return [self._clock() - began_s] * len(tasks)
+
+    def _serve(self, tasks: Sequence[Any]) -> Sequence[Launched | list[Template] | SiamcorrError]:
+        with torch.inference_mode():
+            if isinstance(tasks[0], CorrelateTask):
+                return self._launcher.correlate(tasks)
+            return [self._make(task) for task in tasks]
+
+    def _make(self, task: TemplateTask) -> list[Template] | SiamcorrError:
+        try:
+            named = self._launcher.template_tensors(task)
+            if task.handle is None:
+                return self._bank.create(named, task.key.model)
+            return [self._bank.update(task.handle, named[0], task.rate)]
+        except SiamcorrError as error:
+            return error
+        except Exception:
+            _log.exception("a template could not be made")
+            return InternalError("the template could not be made; the log has the cause")
+
+    def _create(self, source: TemplateSource, timeout_s: float | None) -> list[Template]:
+        return self._wait(partial(self.submit_create, source), timeout_s)
+
+    def _update(self, handle: str, source: TemplateSource, rate: float, timeout_s: float | None) -> Template:
+        submit = partial(self.submit_update, handle, source, rate)
+        return self._wait(submit, timeout_s)[0]
+
+    def _correlate(self, call: CorrelateCall, timeout_s: float | None) -> list[Response]:
+        return self._wait(partial(self.submit_correlate, call), timeout_s)
+
+    def _get(self, handle: str, timeout_s: float | None) -> Template:
+        return self._bank.info(handle)
+
+    def _page(self, after: str, timeout_s: float | None) -> tuple[Sequence[Template], str]:
+        page = self.page(after)
+        return page.templates, page.next
+
+    def _delete(self, handle: str, timeout_s: float | None) -> None:
+        self._bank.delete(handle)
+
+    def _wait(self, submit: Callable[[float | None], Future[T]], timeout_s: float | None) -> T:
+        deadline_s = None if timeout_s is None else self._clock() + as_number(timeout_s, "timeout_s")
+        future = submit(deadline_s)
+        try:
+            wait([future], timeout_s)
+        finally:
+            gave_up = future.cancel()
+        if gave_up:
+            raise DeadlineExceeded(f"no answer within {timeout_s} s")
+        return future.result()
+
+
+def _model_of(source: TemplateSource, fallback: str | None) -> str | None:
+    return (source.model or fallback) if isinstance(source, Frame) else None

@@ -1,0 +1,70 @@
+"""The settings of an engine. They import nothing heavy, so a command line can check them first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from siamcorr.arguments import as_count, as_name
+from siamcorr.errors import InvalidArgument
+
+__all__ = ["DEFAULT_MODEL", "EngineSettings"]
+
+DEFAULT_MODEL = "hog"
+"""The embedder of frames whose caller names none. It needs no weights."""
+
+_MOST = 1 << 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What an engine may use, and what it refuses.
+
+    Attributes:
+        device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        models: embedders by name, each with its weights' file, or None if it needs none.
+        budget_bytes: what all templates may take on the device.
+        ttl_s: seconds after its last use when an idle template expires; None is never.
+        evict: at the budget, ``refuse`` new templates, or drop the least recently used idle ones (``lru``).
+        max_jobs: bound of the jobs that wait or run, for the device and for decoding each.
+        max_bytes: bound of the bytes that they hold.
+        max_batch: the most pairs in one launch, unless one call alone has more.
+        max_image_pixels: bound of an image's width times height.
+        check_finite: refuse features with NaN or infinity. It costs one reading pass over them.
+        decode_threads: threads that decode images and cut out crops.
+
+    Raises:
+        InvalidArgument: names the setting.
+
+    >>> EngineSettings(max_batch=0)
+    Traceback (most recent call last):
+        ...
+    siamcorr.errors.InvalidArgument: max_batch: found 0, expected an integer from 1 to 1125899906842624
+    """
+
+    device: str = "auto"
+    models: Mapping[str, str | None] = field(default_factory=lambda: {DEFAULT_MODEL: None})
+    budget_bytes: int = 1 << 30
+    ttl_s: float | None = 600.0
+    evict: Literal["refuse", "lru"] = "refuse"
+    max_jobs: int = 1024
+    max_bytes: int = 256 << 20
+    max_batch: int = 64
+    max_image_pixels: int = 64_000_000
+    check_finite: bool = True
+    decode_threads: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for name in ("budget_bytes", "max_jobs", "max_bytes", "max_batch", "max_image_pixels"):
+            as_count(getattr(self, name), name, most=_MOST)
+        as_count(self.decode_threads, "decode_threads", most=256)
+        if self.evict not in {"refuse", "lru"}:
+            raise InvalidArgument.found("evict", repr(self.evict)[:80], "'refuse' or 'lru'")
+        ttl_s = self.ttl_s
+        if ttl_s is not None and (isinstance(ttl_s, bool) or not 0 < ttl_s < math.inf):
+            raise InvalidArgument.found("ttl_s", repr(ttl_s)[:80], "seconds above 0, or None")
+        for name in self.models:
+            as_name(name, "models")
