@@ -19,7 +19,6 @@ has a lock of its own (:mod:`siamcorr.shared_bank`). No lock is held while anoth
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
-import torch
 
 from siamcorr.answers import Response, Template
 from siamcorr.arguments import as_number
@@ -41,10 +39,10 @@ from siamcorr.blocking import BlockingCalls
 from siamcorr.calls import CorrelateCall, Frame, TemplateSource
 from siamcorr.device import open_device
 from siamcorr.embed import Embedder, load_embedder
-from siamcorr.errors import DeadlineExceeded, InternalError, SiamcorrError, TemplateNotFound
+from siamcorr.errors import DeadlineExceeded, InternalError, TemplateNotFound
 from siamcorr.frames import prepare
 from siamcorr.lane import Lane, LaneStats
-from siamcorr.launch import Launched, Launcher
+from siamcorr.launch import Launcher
 from siamcorr.requests import CorrelateRequest, Request, TemplateRequest
 from siamcorr.settings import DEFAULT_MODEL, EngineSettings
 from siamcorr.shared_bank import SharedBank
@@ -53,8 +51,6 @@ from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask, plan_correl
 __all__ = ["Engine", "EngineStats"]
 
 T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 _WARM_UP_IMAGE = np.zeros((64, 64, 3), np.uint8)
 _WARM_UP_BOX = (16.0, 16.0, 32.0, 32.0)
@@ -112,7 +108,6 @@ class Engine(BlockingCalls):
             evict=settings.evict,
         )
         self._bank = SharedBank(bank, clock)
-        self._launcher = Launcher(device, self._embedders, settings.check_finite, clock)
         self._clock = clock
         self._requests: set[Request[Any]] = set()
         self._changed = threading.Condition()
@@ -121,7 +116,8 @@ class Engine(BlockingCalls):
         self._frames = Lane[PrepareTask](
             "frames", limits, self._prepare, threads=settings.decode_threads, clock=clock
         )
-        self._device = Lane[Any]("device", limits, self._serve, threads=1, clock=clock)
+        launcher = Launcher(device, self._embedders, self._bank, settings.check_finite, clock)
+        self._device = Lane[Any]("device", limits, launcher.serve, threads=1, clock=clock)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -255,24 +251,6 @@ class Engine(BlockingCalls):
         for task in tasks:
             prepare(task, self._embedders, self.settings.max_image_pixels)
         return [self._clock() - began_s] * len(tasks)
-
-    def _serve(self, tasks: Sequence[Any]) -> Sequence[Launched | list[Template] | SiamcorrError]:
-        with torch.inference_mode():
-            if isinstance(tasks[0], CorrelateTask):
-                return self._launcher.correlate(tasks)
-            return [self._make(task) for task in tasks]
-
-    def _make(self, task: TemplateTask) -> list[Template] | SiamcorrError:
-        try:
-            named = self._launcher.template_tensors(task)
-            if task.handle is None:
-                return self._bank.create(named, task.key.model)
-            return [self._bank.update(task.handle, named[0], task.rate)]
-        except SiamcorrError as error:
-            return error
-        except Exception:
-            _log.exception("a template could not be made")
-            return InternalError("the template could not be made; the log has the cause")
 
     def _create(self, source: TemplateSource, timeout_s: float | None) -> list[Template]:
         return self._wait(partial(self.submit_create, source), timeout_s)

@@ -1,4 +1,4 @@
-"""What one launch computes: a batch of tasks of one key, on the device's thread, without queue and books.
+"""What one launch computes: a batch of tasks of one key, on the device's thread. It knows no queue.
 
 Rules:
 - An answer does not depend on its neighbours: a pair's is the same to the bit in any batch.
@@ -8,25 +8,30 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
+from typing import Any
 
 import torch
 
-from siamcorr.answers import Response, Timings
+from siamcorr.answers import Response, Template, Timings
 from siamcorr.arguments import Array
 from siamcorr.checks import DEFAULT_TENSOR
 from siamcorr.device import Device
 from siamcorr.embed import Embedder
-from siamcorr.errors import InvalidArgument
+from siamcorr.errors import InternalError, InvalidArgument, SiamcorrError
 from siamcorr.ops import Head, batched_peaks, xcorr
 from siamcorr.peaks import Peak
 from siamcorr.resident import gather
+from siamcorr.shared_bank import SharedBank
 from siamcorr.tasks import CorrelateKey, CorrelateTask, Epilogue, TemplateTask
 
 __all__ = ["Launched", "Launcher"]
+
+_log = logging.getLogger(__name__)
 
 _MAP_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
@@ -52,17 +57,25 @@ class Launched:
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """Computes on ``device``. Features with NaN or infinity are refused if ``check_finite``.
+    """Computes on ``device``, and writes new templates into ``bank``.
 
-    ``clock`` gives monotonic seconds.
+    Features with NaN or infinity are refused if ``check_finite``. ``clock`` gives monotonic seconds.
     """
 
     device: Device
     embedders: Mapping[str, Embedder]
+    bank: SharedBank
     check_finite: bool
     clock: Callable[[], float]
 
-    def correlate(self, tasks: Sequence[CorrelateTask]) -> list[Launched | InvalidArgument]:
+    def serve(self, tasks: Sequence[Any]) -> Sequence[Launched | list[Template] | SiamcorrError]:
+        """Return for each task of a batch what came of it: :class:`Launched`, new templates, or an error."""
+        with torch.inference_mode():
+            if isinstance(tasks[0], CorrelateTask):
+                return self._correlate(tasks)
+            return [self._make(task) for task in tasks]
+
+    def _correlate(self, tasks: Sequence[CorrelateTask]) -> list[Launched | InvalidArgument]:
         """Return what came of each task, or why nothing did."""
         key, watch = tasks[0].key, _Watch(self.clock, self.device)
         search = self.device.upload([region for task in tasks for region in task.regions])
@@ -88,12 +101,20 @@ class Launcher:
             for task, start in zip(tasks, starts, strict=False)
         ]
 
-    def template_tensors(self, task: TemplateTask) -> list[dict[str, torch.Tensor]]:
-        """Return the named tensors of each of a task's templates, on the device.
+    def _make(self, task: TemplateTask) -> list[Template] | SiamcorrError:
+        try:
+            named = self._template_tensors(task)
+            if task.handle is None:
+                return self.bank.create(named, task.key.model)
+            return [self.bank.update(task.handle, named[0], task.rate)]
+        except SiamcorrError as error:
+            return error
+        except Exception:  # its neighbours in the batch have their templates already
+            _log.exception("a template could not be made")
+            return InternalError("the template could not be made; the log has the cause")
 
-        Raises:
-            InvalidArgument: ``features`` are not finite.
-        """
+    def _template_tensors(self, task: TemplateTask) -> list[dict[str, torch.Tensor]]:
+        """Return the named tensors of each template, on the device."""
         if task.key.model is not None:
             embedded = self.embedders[task.key.model](self.device.upload(task.crops))
             return [{DEFAULT_TENSOR: tensor} for tensor in embedded]
@@ -110,7 +131,7 @@ class Launcher:
         regions = iter(finite)
         sound = [all(list(islice(regions, len(task.regions)))) for task in tasks]
         rest = [task for task, is_sound in zip(tasks, sound, strict=True) if is_sound]
-        answers = iter(self.correlate(rest) if rest else ())
+        answers = iter(self._correlate(rest) if rest else ())
         return [next(answers) if is_sound else _not_finite("features") for is_sound in sound]
 
 
@@ -147,7 +168,9 @@ def _correlate(
         pairs=pairs,
         head=_head(epilogue),
     )
-    return response.sum(1, keepdim=True) if epilogue.output.sum_channels else response
+    if epilogue.output.sum_channels:  # as a naive 1x1 correlation, whose bits do not depend on the batch
+        response = xcorr(response.new_ones(1, response.shape[1], 1, 1), response)
+    return response
 
 
 def _joined_pairs(tasks: Sequence[CorrelateTask]) -> tuple[list[int], list[int]]:

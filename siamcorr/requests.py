@@ -123,10 +123,13 @@ class Request(ABC, Generic[T]):
 
     def _end(self, error: BaseException | None) -> None:
         error = self._error or error
-        self._on_end(self)
-        if not self.future.set_running_or_notify_cancel():
+        abandoned = not self.future.set_running_or_notify_cancel()
+        if abandoned:
             self._undo()
-        elif error is not None:
+        self._on_end(self)
+        if abandoned:
+            return
+        if error is not None:
             self.future.set_exception(error)
         else:
             self.future.set_result(self._result())
