@@ -1,11 +1,11 @@
 """One hierarchy of errors, in three families.
 
 - :class:`CallerError`: the request cannot be answered as asked; sending it again changes nothing.
-- :class:`OverloadError`: the request was fine, the moment was not; it can be sent again after ``retry_after_s``.
+- :class:`OverloadError`: the request was fine, the moment was not; send it again after ``retry_after_s``.
 - :class:`InternalError`: a fault of ours.
 
-The same classes are raised in process by ``Engine`` and, across the network, by the client: an error's ``reason``
-travels with it (``google.rpc.ErrorInfo``), and :data:`BY_REASON` finds the class again.
+The same classes are raised in process by ``Engine`` and, across the network, by the client: an error's
+``reason`` travels with it (``google.rpc.ErrorInfo``), and :data:`BY_REASON` finds the class again.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ __all__ = [
 class SiamcorrError(Exception):
     """Base of every error that siamcorr raises on purpose.
 
-    ``field`` names the argument at fault, where there is one; ``retry_after_s`` is a hint in seconds, where there is one.
+    ``field`` names the argument at fault, ``retry_after_s`` says after how many seconds to try again. Each is
+    there only where it applies.
     """
 
     reason: ClassVar[str] = "UNKNOWN"
 
     def __init__(self, message: str, *, field: str = "", retry_after_s: float | None = None) -> None:
+        """Say what happened; the message names field, found and expected by itself."""
         super().__init__(message)
         self.message = message
         self.field = field
         self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
+        """Return the message alone, whatever other bases there are."""
         return self.message
 
 
