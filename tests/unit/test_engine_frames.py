@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -107,17 +108,21 @@ def test_a_frame_meets_templates_made_from_features(engine: Engine) -> None:
     assert response.map.shape == (1, 9, 9)
 
 
-def header_of(width: int, height: int) -> bytes:
-    start = bytearray(file(".png")[:64])
-    start[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return bytes(start)
+def png_of(width: int, height: int) -> bytes:
+    """Build a PNG file that is whole, and whose header promises more than any memory holds."""
+    header = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])
+    chunks = [(b"IHDR", header), (b"IEND", b"")]
+    written = [
+        len(body).to_bytes(4) + name + body + zlib.crc32(name + body).to_bytes(4) for name, body in chunks
+    ]
+    return file(".png")[:8] + b"".join(written)
 
 
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("image", {"image": b"GIF89a" + bytes(100)}),
     ("image", {"image": file(".jpg")[:-200]}),
     ("image", {"image": file(".png")[:-20]}),
-    ("image", {"image": header_of(60_000, 60_000)}),
+    ("image", {"image": png_of(60_000, 60_000)}),
     ("image", {"image": np.zeros((100, 100, 3), np.uint8)}),
     ("image", {"image": IMAGE.astype(np.float32)}),
     ("image", {"image": IMAGE[:, :, 0]}),
