@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import doctest
+from math import prod
 from typing import Any
 
 import pytest
 
-from siamcorr import cost as cost_module
 from siamcorr.cost import Cost, cost
 from siamcorr.errors import InvalidArgument
 from siamcorr.shapes import Correlation
 
 DEPTHWISE = Correlation("depthwise")
-
-
-def test_doctests_run() -> None:
-    result = doctest.testmod(cost_module)
-    assert result.attempted >= 5
-    assert result.failed == 0
 
 
 @pytest.mark.parametrize(
@@ -41,6 +34,30 @@ def test_the_textbook_table(
     counted = cost(correlation, template, (4, 5, 5), bias=True, **options)
     assert (counted.parameters, counted.multiply_adds) == (parameters, multiply_adds)
     assert counted.response_shape[2:] == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("correlation", "template", "response", "products_a_cell"),
+    [
+        (Correlation("naive"), (6, 3, 2), (1, 7, 8), 36),
+        (Correlation("naive", padding=(1, 2), stride=2), (6, 3, 2), (1, 5, 6), 36),
+        (Correlation("depthwise", dilation=(2, 4)), (6, 3, 2), (6, 5, 5), 6),
+        (Correlation("upchannel", k=4), (24, 3, 2), (4, 7, 8), 36),
+        (Correlation("groupwise", groups=3), (6, 3, 2), (3, 7, 8), 12),
+        (Correlation("pixelwise"), (6, 3, 2), (6, 9, 9), 6),
+        (Correlation("grouped", groups=2), (8, 3, 3, 2), (8, 7, 8), 18),
+    ],
+)
+def test_any_kind_is_counted(
+    correlation: Correlation, template: tuple[int, ...], response: tuple[int, int, int], products_a_cell: int
+) -> None:
+    counted = cost(correlation, template, (6, 9, 9), batch=5, itemsize=2)
+    assert counted == Cost(
+        response_shape=(5, *response),
+        parameters=prod(template),
+        multiply_adds=5 * prod(response) * products_a_cell,
+        bytes_moved=2 * 5 * (prod(template) + 6 * 9 * 9 + prod(response)),
+    )
 
 
 def test_a_batch_counts_its_pairs_but_shares_bias_and_head() -> None:
@@ -70,6 +87,7 @@ def test_without_a_head_everything_moves_once() -> None:
         ({"batch": True}, "batch"),
         ({"itemsize": 0}, "itemsize"),
         ({"head_bias": True}, "head_bias"),
+        ({"head_shape": 10}, "head_shape"),
         ({"head_shape": (10, 3)}, "head_shape"),
         ({"head_shape": (9, 2)}, "head_shape"),
         ({"head_shape": (10, 0)}, "head_shape"),

@@ -1,0 +1,126 @@
+"""Every way to compute the operator against the float64 loops, over kind, shape, settings and dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+
+from siamcorr.ops.matmul import matmul
+from siamcorr.ops.operands import Operands, Way
+from siamcorr.ops.planner import planned
+from siamcorr.ops.reference import reference
+from siamcorr.ops.trick import trick
+from siamcorr.ops.xcorr import correlate
+from siamcorr.shapes import Correlation
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+WAYS = {"trick": trick, "matmul": matmul, "planned": planned}
+BOUNDS = {torch.float32: 1e-5, torch.float16: 1e-5, torch.bfloat16: 1e-5, torch.float64: 1e-13}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind and one shape of template and search region."""
+
+    kind: str
+    template: tuple[int, ...]
+    search: tuple[int, int, int]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        settings = "".join(f" {name} {value}" for name, value in self.settings.items())
+        return f"{self.kind} {self.template} on {self.search}{settings}".replace(", ", ",")
+
+
+KINDS = [
+    ("naive", 6, (6,), {}),
+    ("depthwise", 6, (6,), {}),
+    ("depthwise", 17, (17,), {}),
+    ("upchannel", 5, (20,), {"k": 4}),
+    ("groupwise", 6, (6,), {"groups": 3}),
+    ("grouped", 6, (4, 3), {"groups": 2}),
+    ("grouped", 6, (12, 1), {"groups": 6}),
+]
+PLACES: list[tuple[tuple[int, int], tuple[int, int], dict[str, Any]]] = [
+    ((3, 3), (9, 9), {}),
+    ((4, 4), (9, 9), {}),
+    ((3, 5), (11, 8), {}),
+    ((2, 1), (7, 6), {}),
+    ((1, 1), (5, 7), {}),
+    ((7, 6), (7, 6), {}),
+    ((5, 5), (3, 4), {"padding": 1}),
+    ((4, 4), (8, 8), {"padding": (0, 3)}),
+    ((3, 4), (10, 11), {"stride": (2, 3)}),
+    ((3, 2), (9, 12), {"dilation": (2, 4)}),
+    ((1, 1), (9, 12), {"padding": 2, "stride": 5, "dilation": 3}),
+    ((3, 3), (13, 14), {"padding": (2, 1), "stride": (2, 1), "dilation": (1, 3)}),
+]
+CASES = [
+    *(
+        Case(kind, (*stored, *template), (channels, *search), groups | settings)
+        for kind, channels, stored, groups in KINDS
+        for template, search, settings in PLACES
+    ),
+    *(Case("pixelwise", (6, *template), (6, *search)) for template, search, s in PLACES if not s),
+]
+
+
+def random(*shape: int, dtype: torch.dtype, seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def error_of(way: Way, case: Case, dtype: torch.dtype, pairs: Any = ([1, 0, 2], [1, 1, 0])) -> float:
+    """Return the largest error of any pair's response, as a share of that response's largest cell."""
+    template, search = (
+        random(3, *case.template, dtype=dtype, seed=1),
+        random(2, *case.search, dtype=dtype, seed=2),
+    )
+    correlation = Correlation(case.kind, **case.settings)
+    response = correlate(way, template, search, correlation, pairs=pairs)
+    expected = correlate(reference, template, search, correlation, pairs=pairs, dtype=torch.float64)
+    assert response.shape == expected.shape
+    assert response.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    errors = (response - expected).flatten(1).abs().amax(1) / expected.flatten(1).abs().amax(1)
+    return errors.max().item()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_way_agrees_with_the_reference(way: Way, case: Case) -> None:
+    for dtype in (torch.float32, torch.float64):
+        assert error_of(way, case, dtype) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("case", CASES[:: len(PLACES) // 2], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_way_agrees_for_halves_as_they_are_given(way: Way, case: Case, dtype: torch.dtype) -> None:
+    assert error_of(way, case, dtype) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("naive", (256, 6, 6), (256, 22, 22)),
+        Case("depthwise", (256, 7, 7), (256, 31, 31)),
+        Case("upchannel", (320, 4, 4), (32, 20, 20), {"k": 10}),
+        Case("pixelwise", (96, 8, 8), (96, 16, 16)),
+    ],
+    ids=str,
+)
+def test_a_way_agrees_at_the_sizes_of_trackers(way: Way, case: Case) -> None:
+    assert error_of(way, case, torch.float32, pairs=([0], [0])) < BOUNDS[torch.float32]
+
+
+def test_the_bound_would_notice_a_cell_in_the_wrong_place() -> None:
+    def shifted(operands: Operands) -> torch.Tensor:
+        response = matmul(operands).clone()
+        response[-1, -1, -1, -2:] = response[-1, -1, -1, -2:].flip(0)
+        return response
+
+    assert error_of(shifted, CASES[0], torch.float32) > 100 * BOUNDS[torch.float32]
