@@ -1,0 +1,64 @@
+"""The correlation service: messages to the engine's calls and back."""
+
+# ruff: noqa: N802 - gRPC names a handler as the method in the contract
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+
+from siamcorr import Engine
+from siamcorr.answers import Response
+from siamcorr.errors import Draining
+from siamcorr.v1 import correlation_service_pb2 as pb
+from siamcorr.v1 import correlation_service_pb2_grpc as rpc
+from siamcorr.wire.correlation import read_correlate_request, seal_correlate_response
+from siamcorr.wire.envelope import Buffer, unseal
+from siamcorr_server.interceptor import Context, current_call
+from siamcorr_server.messages import join
+from siamcorr_server.streams import Stream
+
+__all__ = ["CorrelationService"]
+
+
+class CorrelationService(rpc.CorrelationServiceServicer):
+    """Correlates with an engine's templates, call by call or many in flight on a stream."""
+
+    def __init__(self, engine: Engine, *, max_message_bytes: int, stream_window: int) -> None:
+        """Serve ``engine``; the bounds are those of :class:`~siamcorr_server.config.ServerConfig`."""
+        self._engine = engine
+        self._max_message_bytes = max_message_bytes
+        self._stream_window = stream_window
+        self._streams: set[Stream] = set()
+
+    async def Correlate(self, data: bytes, _: Context) -> bytes:
+        """Answer one request."""
+        responses = await asyncio.wrap_future(self._submit(data, current_call().deadline_s))
+        return join(seal_correlate_response(responses), self._max_message_bytes)
+
+    async def CorrelateStream(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        """Answer the requests of one stream."""
+        stream = Stream(
+            current_call(),
+            requests,
+            context.write,
+            submit=self._submit,
+            max_message_bytes=self._max_message_bytes,
+            window=self._stream_window,
+        )
+        self._streams.add(stream)
+        try:
+            await stream.run()
+        finally:
+            self._streams.discard(stream)
+
+    def drain(self, reason: Draining) -> None:
+        """End the streams that are open, once what they have read is answered."""
+        for stream in self._streams:
+            stream.drain(reason)
+
+    def _submit(self, data: Buffer, deadline_s: float | None) -> Future[list[Response]]:
+        call = read_correlate_request(*unseal(pb.CorrelateRequest, data))
+        current_call().templates += len(call.templates)
+        return self._engine.submit_correlate(call, deadline_s)

@@ -1,0 +1,191 @@
+"""What happens to every call on its way in and out: request id, errors to statuses, one log line.
+
+Rules:
+- Handlers get and give bytes, whatever serializers they are registered with: see
+  :mod:`~siamcorr_server.messages` for why. They raise errors and never see a status.
+- A request id comes from the caller's metadata ``x-request-id`` if it is sane, else one is made. It goes back
+  in the trailing metadata, and is in the log line, which is written before the answer is sent.
+- :meth:`Interceptor.refuse` refuses all that come later, and :meth:`Interceptor.finish` waits for the others,
+  until their last byte is handed to gRPC.
+- Only siamcorr's own services are treated so; health and reflection pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias, cast
+
+import grpc
+from grpc_status import rpc_status  # type: ignore[import-untyped]
+
+from siamcorr.errors import SiamcorrError
+from siamcorr_server.status import code_of, pushback_ms, status_of
+
+__all__ = ["PUSHBACK", "REQUEST_ID", "Call", "Context", "Interceptor", "current_call"]
+
+REQUEST_ID = "x-request-id"
+PUSHBACK = "grpc-retry-pushback-ms"
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+_PREFIX = "/siamcorr."
+_SANE_ID = re.compile(r"[\w.:/+=-]{1,64}", re.ASCII)
+_LEVELS = {grpc.StatusCode.RESOURCE_EXHAUSTED: logging.WARNING, grpc.StatusCode.INTERNAL: logging.ERROR}
+
+_log = logging.getLogger(__name__)
+_current: ContextVar[Call] = ContextVar("call")
+
+
+@dataclass(slots=True)
+class Call:
+    """What is known of a call. ``deadline_s`` is in monotonic seconds, or None.
+
+    Handlers fill in what the log line tells: the number of templates, and of a stream the number of requests
+    and how many of them failed.
+    """
+
+    id: str
+    method: str
+    deadline_s: float | None
+    templates: int = 0
+    requests: int = 0
+    failed: int = 0
+
+
+def current_call() -> Call:
+    """Return the call that is being handled."""
+    return _current.get()
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Wraps the handlers of siamcorr's services."""
+
+    def __init__(self) -> None:
+        """Start without calls."""
+        self._wrapped: dict[str, Handler] = {}
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._refusal: SiamcorrError | None = None
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Find the handler, wrapped if it is one of ours."""
+        method = handler_call_details.method
+        if method not in self._wrapped:
+            handler = await continuation(handler_call_details)
+            if handler is None or not method.startswith(_PREFIX):
+                return handler
+            self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
+
+    def refuse(self, reason: SiamcorrError) -> None:
+        """Answer every new call with ``reason``."""
+        self._refusal = reason
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait until no call is left, at most ``timeout_s`` seconds."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=timeout_s)
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        async def unary(data: bytes, context: Context) -> bytes:
+            answer: bytes = await self._handle(method, handler.unary_unary, data, context)
+            return answer
+
+        async def stream(_: object, context: Context) -> None:
+            await self._handle(method, handler.stream_stream, _Requests(context), context)
+
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(cast(Any, stream))
+        return grpc.unary_unary_rpc_method_handler(cast(Any, unary))
+
+    async def _handle(self, method: str, handle: Any, request: Any, context: Context) -> Any:
+        call = Call(_request_id(context), method.rpartition("/")[2], _deadline_s(context))
+        _current.set(call)
+        self._track()
+        context.set_trailing_metadata(((REQUEST_ID, call.id),))
+        start_s = time.monotonic()
+        try:
+            self._check_open()
+            answer = await handle(request, context)
+        except (asyncio.CancelledError, grpc.aio.InternalError):  # the peer is not there any more
+            in_time = context.time_remaining() != 0
+            code = grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED
+            _log_call(call, code, start_s)
+            raise
+        except Exception as error:
+            _log_call(call, code_of(error), start_s, error)
+            await _abort(context, error, call.id)
+        _log_call(call, grpc.StatusCode.OK, start_s)
+        return answer
+
+    def _check_open(self) -> None:
+        if self._refusal is not None:
+            raise copy(self._refusal)  # a raised error collects tracebacks
+
+    def _track(self) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+
+
+class _Requests:
+    """The requests of a stream. No generator: one that is left half-way outlives its call."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __aiter__(self) -> _Requests:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._context.read()
+        if data is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return cast(bytes, data)
+
+
+async def _abort(context: Context, error: Exception, request_id: str) -> NoReturn:
+    status = rpc_status.to_status(status_of(error, request_id))
+    trailers = [*status.trailing_metadata, (REQUEST_ID, request_id)]
+    if (pushback := pushback_ms(error)) is not None:
+        trailers.append((PUSHBACK, str(pushback)))
+    await context.abort(status.code, status.details, tuple(trailers))
+
+
+def _request_id(context: Context) -> str:
+    for name, value in context.invocation_metadata() or ():
+        if name == REQUEST_ID and isinstance(value, str) and _SANE_ID.fullmatch(value):
+            return value
+    return secrets.token_hex(8)
+
+
+def _deadline_s(context: Context) -> float | None:
+    remaining_s: float | None = context.time_remaining()
+    return None if remaining_s is None else time.monotonic() + remaining_s
+
+
+def _log_call(call: Call, code: grpc.StatusCode, start_s: float, error: Exception | None = None) -> None:
+    fields: dict[str, object] = {
+        "request_id": call.id,
+        "method": call.method,
+        "code": code.name,
+        "duration_ms": round((time.monotonic() - start_s) * 1e3, 3),
+        "templates": call.templates,
+    }
+    if call.requests:
+        fields |= {"requests": call.requests, "failed": call.failed}
+    fault = error if code is grpc.StatusCode.INTERNAL else None
+    _log.log(_LEVELS.get(code, logging.INFO), "call", extra={"fields": fields}, exc_info=fault)

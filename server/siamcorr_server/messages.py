@@ -1,0 +1,47 @@
+"""Bytes to messages and back, without gRPC's help.
+
+gRPC would tell a stranger the text of a Python exception, and end a whole stream for one answer that is too
+large. Messages with a payload are read and written by :mod:`siamcorr.wire.envelope`, which does not copy it about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from siamcorr.errors import InvalidArgument
+from siamcorr.wire.envelope import Buffer
+
+__all__ = ["join", "parse"]
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(kind: type[M], data: bytes) -> M:
+    """Return a message without payload.
+
+    Raises:
+        InvalidArgument: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        found = f"{len(data)} bytes that cannot be parsed"
+        raise InvalidArgument.found(
+            "message", found, f"the bytes of a {kind.DESCRIPTOR.full_name}"
+        ) from error
+
+
+def join(parts: Sequence[Buffer], max_bytes: int) -> bytes:
+    """Return the bytes of an answer.
+
+    Raises:
+        InvalidArgument: names ``output``: there are more than ``max_bytes``, which gRPC would not send.
+    """
+    size = sum(memoryview(part).nbytes for part in parts)
+    if size > max_bytes:
+        expected = f"at most {max_bytes}: ask for peaks, for float16, or for fewer pairs"
+        raise InvalidArgument.found("output", f"an answer of {size} bytes", expected)
+    return b"".join(parts)

@@ -1,0 +1,133 @@
+"""A gRPC server over an engine: how it starts, and how it stops without losing a call.
+
+Stopping:
+1. Health tells NOT_SERVING, so that balancers look elsewhere. New calls are refused with DRAINING, which
+   clients try again: on another server, or on this one's successor.
+2. Streams read no more; what they have read is answered, then they end with DRAINING.
+3. The engine finishes what it has, until the time is over.
+4. When the last answer is written the connections close.
+
+An idle watcher of the health service would hold the last step up for ever, so it is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+
+from siamcorr import Engine
+from siamcorr.errors import Draining, InvalidArgument
+from siamcorr.v1 import correlation_service_pb2 as correlation_pb
+from siamcorr.v1 import correlation_service_pb2_grpc as correlation_rpc
+from siamcorr.v1 import template_service_pb2 as template_pb
+from siamcorr.v1 import template_service_pb2_grpc as template_rpc
+from siamcorr_server.config import ServerConfig
+from siamcorr_server.correlation import CorrelationService
+from siamcorr_server.interceptor import Interceptor
+from siamcorr_server.templates import TemplateService
+
+__all__ = ["SERVICES", "Server"]
+
+SERVICES = (
+    correlation_pb.DESCRIPTOR.services_by_name["CorrelationService"].full_name,
+    template_pb.DESCRIPTOR.services_by_name["TemplateService"].full_name,
+)
+"""Full names of siamcorr's own services."""
+
+_LAST_WORDS_S = 1.0  # for answers to be written when the time to drain is over
+_GOODBYE_S = 0.1  # for connections to close
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """Binds its port at once, answers from :meth:`start` to :meth:`drain`. It needs a running event loop."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        """Bind the port.
+
+        Raises:
+            InvalidArgument: names ``listen``: the address cannot be bound.
+        """
+        self._config = config
+        self._interceptor = Interceptor()
+        self._server = grpc.aio.server(
+            interceptors=[self._interceptor],
+            options=[
+                ("grpc.max_receive_message_length", config.max_message_bytes),
+                ("grpc.max_send_message_length", config.max_message_bytes),
+                ("grpc.so_reuseport", 0),  # two servers on one port would share neither templates nor load
+            ],
+        )
+        _check_can_bind(config)
+        try:
+            self._port = self._server.add_insecure_port(config.listen)
+        except RuntimeError as error:
+            raise InvalidArgument.found("listen", config.listen, "an address to listen on") from error
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, with the port that was found for 0."""
+        return f"{self._config.listen.rpartition(':')[0]}:{self._port}"
+
+    async def start(self, engine: Engine) -> None:
+        """Serve ``engine`` from now on."""
+        self._engine = engine
+        self._correlation = CorrelationService(
+            engine,
+            max_message_bytes=self._config.max_message_bytes,
+            stream_window=self._config.stream_window,
+        )
+        self._health = health.aio.HealthServicer()
+        correlation_rpc.add_CorrelationServiceServicer_to_server(self._correlation, self._server)  # type: ignore[no-untyped-call]
+        template_rpc.add_TemplateServiceServicer_to_server(TemplateService(engine), self._server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        for service in SERVICES:
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        reflected = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(reflected, self._server)
+        await self._server.start()
+        if not self._config.is_loopback:
+            _log.warning("there is no authentication: whoever reaches %s may use the server", self.address)
+
+    async def drain(self, drain_s: float) -> None:
+        """Refuse what is new, end what is in flight within ``drain_s`` seconds, close engine and server."""
+        end_s = time.monotonic() + drain_s
+        _log.info("draining", extra={"fields": {"drain_s": drain_s}})
+        reason = Draining("the server is shutting down")
+        self._interceptor.refuse(reason)
+        self._correlation.drain(reason)
+        await self._health.enter_graceful_shutdown()
+        await asyncio.to_thread(self._engine.close, drain_s)
+        await self._interceptor.finish(max(end_s - time.monotonic(), _LAST_WORDS_S))
+        await self._server.stop(_GOODBYE_S)
+        _log.info("stopped")
+
+
+def _check_can_bind(config: ServerConfig) -> None:
+    """Find out why an address cannot be bound: gRPC says that it cannot, but not why."""
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise _not_bound(config, error) from error
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                reason = error
+            else:
+                return
+    raise _not_bound(config, reason) from reason
+
+
+def _not_bound(config: ServerConfig, reason: OSError) -> InvalidArgument:
+    found = f"{config.listen} ({reason.strerror or reason})"
+    return InvalidArgument.found("listen", found, "an address to listen on")
