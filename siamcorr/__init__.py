@@ -21,4 +21,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name on its first use, so that ``import siamcorr`` stays light."""
     if name not in _HOMES:
         raise AttributeError(f"module 'siamcorr' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"siamcorr.{name} needs {error.name}: pip install siamcorr[engine]") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -51,21 +53,28 @@ def as_count(value: object, field: str, *, most: int) -> int:
 
 def as_number(value: object, field: str) -> float:
     """Check a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+    number = math.nan
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+    if not math.isfinite(number):
         raise InvalidArgument.found(field, repr(value)[:80], "a finite number")
-    return float(value)
+    return number
 
 
-def as_numbers(value: object, field: str, *, axes: int) -> npt.NDArray[np.float32]:
-    """Check an array of finite numbers with ``axes`` axes, none of them empty."""
+def as_numbers(value: object, field: str, *, axes: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Check an array of finite numbers: how many axes it has, and that none is empty."""
     try:
-        with np.errstate(over="ignore"):
-            numbers = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgument.found(field, type(value).__name__, "numbers") from error
-    if numbers.ndim != axes or numbers.size == 0:
-        expected = f"{axes} {'axis' if axes == 1 else 'axes'}, not empty"
-        raise InvalidArgument.found(field, f"shape {numbers.shape}", expected)
+        found = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise InvalidArgument.found(field, repr(value)[:80], "numbers") from error
+    if found.dtype.kind not in "iuf" and found.dtype.name != "bfloat16":
+        raise InvalidArgument.found(field, f"dtype {found.dtype}", "numbers")
+    if found.ndim not in axes or found.size == 0:
+        expected = f"{' or '.join(map(str, axes))} axes, not empty"
+        raise InvalidArgument.found(field, f"shape {found.shape}", expected)
+    with np.errstate(over="ignore"):
+        numbers = found.astype(np.float32)
     if not np.isfinite(numbers).all():
         raise InvalidArgument.found(field, "NaN or infinity", "numbers that float32 can hold")
     return numbers

@@ -102,9 +102,9 @@ class Output:
 
     def __post_init__(self) -> None:
         """Refuse what nobody could answer."""
-        if self.kind not in {"map", "peaks", "both"}:
+        if self.kind not in ("map", "peaks", "both"):
             raise InvalidArgument.found("output", repr(self.kind)[:80], "'map', 'peaks' or 'both'")
-        if self.map_dtype not in {"float32", "float16"}:
+        if self.map_dtype not in ("float32", "float16"):
             raise InvalidArgument.found("map_dtype", repr(self.map_dtype)[:80], "'float32' or 'float16'")
         as_count(self.top_k, "top_k", most=_MAX_TOP_K)
         if not isinstance(self.sum_channels, bool):

@@ -8,7 +8,6 @@ admission, and what needs every number (NaN, infinity) on the device.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -41,12 +40,15 @@ from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import as_boxes
 from siamcorr.shapes import Correlation, IntPair
 
-__all__ = ["DEFAULT_TENSOR", "correlate_call", "create_call", "handle_of", "update_rate", "update_source"]
+__all__ = ["DEFAULT_TENSOR", "MAX_PEAKS", "correlate_call", "create_call", "handle_of", "update_rate", "update_source"]
 
 DEFAULT_TENSOR = "features"
 """What a template's only tensor is called when its maker did not name it."""
 
 _MAX_TENSORS = 64
+
+MAX_PEAKS = 16_384
+"""The most peaks in one call: a peak costs several passes over its map, so nobody may ask for millions."""
 
 
 def correlate_call(
@@ -111,7 +113,7 @@ def correlate_call(
     if isinstance(template, str | Template) and (len(template_index) != 1 or pairs is not None):
         found = f"one template for {len(template_index)} responses"
         raise InvalidArgument.found("template", found, "a list of templates, which gives a list of responses")
-    if tensor != "":
+    if not isinstance(tensor, str) or tensor:
         as_name(tensor, "tensor")
     return CorrelateCall(
         templates=handles,
@@ -121,9 +123,9 @@ def correlate_call(
         correlation=Correlation(kind, groups=groups, k=k, padding=padding, stride=stride, dilation=dilation),
         tensor=tensor,
         gain=as_number(gain, "gain"),
-        bias=None if bias is None else as_numbers(np.atleast_1d(cast(Array, bias)), "bias", axes=1),
+        bias=None if bias is None else as_numbers(bias, "bias", axes=(0, 1)).reshape(-1),
         head=_head(head),
-        output=Output(output, map_dtype, top_k, sum_channels),
+        output=_output(Output(output, map_dtype, top_k, sum_channels), len(template_index)),
     )
 
 
@@ -196,6 +198,13 @@ def _handles(template: Handle | Sequence[Handle]) -> tuple[str, ...]:
     return tuple(handle_of(one) for one in template)
 
 
+def _output(output: Output, pairs: int) -> Output:
+    if output.kind != "map" and pairs * output.top_k > MAX_PEAKS:
+        found = f"{output.top_k} for each of {pairs} responses"
+        raise InvalidArgument.found("top_k", found, f"at most {MAX_PEAKS} peaks in all")
+    return output
+
+
 def _search(
     features: Array | None, image: Image | None, box: npt.ArrayLike | None, model: str | None
 ) -> Features | Frame:
@@ -244,16 +253,22 @@ def _image(image: object) -> Image:
 
 
 def _head(head: HeadLike | None) -> HeadWeights | None:
-    if head is None or isinstance(head, HeadWeights):
-        return head
-    weight, bias = head if isinstance(head, tuple) and len(head) == 2 else (head, None)
-    weights = np.asarray(weight)
-    if weights.ndim == 4 and weights.shape[2:] == (1, 1):
-        weights = weights[:, :, 0, 0]
-    checked = as_numbers(weights, "head", axes=2)
+    if head is None:
+        return None
+    weight, bias = _weight_and_bias(head)
+    checked = as_numbers(weight, "head", axes=(2, 4))
+    if checked.ndim == 4 and checked.shape[2:] != (1, 1):
+        raise InvalidArgument.found("head", f"shape {checked.shape}", "(K, O/groups) or (K, O/groups, 1, 1)")
+    checked = checked.reshape(checked.shape[:2])
     if bias is None:
         return HeadWeights(checked)
-    offsets = as_numbers(bias, "head", axes=1)
+    offsets = as_numbers(bias, "head", axes=(1,))
     if len(offsets) != len(checked):
         raise InvalidArgument.found("head", f"a bias of {len(offsets)} numbers", f"{len(checked)}")
     return HeadWeights(checked, offsets)
+
+
+def _weight_and_bias(head: HeadLike) -> tuple[object, object]:
+    if isinstance(head, HeadWeights):
+        return head.weight, head.bias
+    return head if isinstance(head, tuple) and len(head) == 2 else (head, None)

@@ -260,7 +260,7 @@ def _response_bytes(call: CorrelateCall, key: CorrelateKey) -> int:
     if call.bias is not None and len(call.bias) not in {1, outputs}:
         raise InvalidArgument.found("bias", f"{len(call.bias)} numbers", f"1, or {outputs}: one an output")
     if call.head is not None:
-        Head(torch.from_numpy(call.head.weight)).groups(outputs)
+        Head(torch.empty(call.head.weight.shape)).groups(outputs)
     return prod(resolved.response) * torch.float32.itemsize
 
 

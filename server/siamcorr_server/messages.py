@@ -1,7 +1,7 @@
 """Bytes to messages and back, without gRPC's help.
 
 gRPC would tell a stranger the text of a Python exception, and end a whole stream for one answer that is too
-large. Messages with a payload are read and written by :mod:`siamcorr.wire.envelope`, which does not copy it about.
+large. Messages with a payload are read and written by :mod:`siamcorr.wire.envelope`, which does not copy it.
 """
 
 from __future__ import annotations

@@ -80,10 +80,12 @@ def _parse_whole(kind: type[_M], data: bytes) -> tuple[_M, memoryview | None]:
     message = kind.FromString(data)
     field = kind.DESCRIPTOR.fields_by_number[_BULK]
     value: bytes | Message = getattr(message, field.name)
-    if isinstance(value, Message):
-        bulk = memoryview(value.SerializeToString()) if message.HasField(field.name) else None
-    else:
+    if isinstance(value, bytes):
         bulk = memoryview(value)
+    elif message.HasField(field.name):
+        bulk = memoryview(value.SerializeToString())
+    else:
+        return message, None
     message.ClearField(field.name)
     return message, bulk
 

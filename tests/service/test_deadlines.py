@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,30 @@ def test_a_call_that_is_cancelled_takes_its_job_along(
         server.until(lambda: server.engine.stats().requests == 1 + 1)
         assert server.engine.stats().device.waiting == 1
     assert calls[3].result(PATIENCE_S) is not None
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_engine_is_told_of_a_calls_deadline(
+    server: RunningServer,
+    stubs: Stubs,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[[Stubs, str], tuple[Any, Any]],
+) -> None:
+    (template,) = stubs.create(Z)
+    method, request = call(stubs, template.handle)
+    name = f"submit_{call.__name__}"
+    submit, deadlines = getattr(server.engine, name), []
+
+    def recorded(*arguments: Any) -> Any:
+        deadlines.append(arguments[-1])
+        return submit(*arguments)
+
+    monkeypatch.setattr(server.engine, name, recorded)
+    before_s = time.monotonic()
+    method(request, timeout=500.0)
+    method(request)
+    assert 400 < deadlines[0] - before_s < 600, "gRPC rounds a timeout, by up to a second"
+    assert deadlines[1] is None
 
 
 def test_templates_whose_caller_left_while_they_were_made_are_forgotten(

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from gates import IMAGE, PATIENCE_S, held
@@ -18,11 +19,18 @@ from siamcorr.checks import correlate_call, create_call
 from siamcorr.v1 import correlation_service_pb2 as pb
 from siamcorr.wire.correlation import correlate_request
 from siamcorr.wire.templates import create_request
+from siamcorr_server import server as server_module
 from siamcorr_server.server import SERVICES
 
 Z = np.random.default_rng(0).standard_normal((8, 3, 3), np.float32)
 X = np.random.default_rng(1).standard_normal((8, 7, 7), np.float32)
 HELD_SERVER = str(Path(__file__).with_name("held_server.py"))
+
+
+@pytest.fixture(autouse=True)
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut at the end whatever was not waited for."""
+    monkeypatch.setattr(server_module, "_GOODBYE_S", 0.0)
 
 
 def statuses(stubs: Stubs) -> set[int]:

@@ -14,51 +14,71 @@ from siamcorr_server.interceptor import Call
 from siamcorr_server.streams import Stream, Write
 
 
-class SlowReader:
-    """A stream whose peer sends without end and reads nothing until it is told to."""
+def stream_of(requests: AsyncIterator[bytes], write: Write, *, window: int = 4) -> Stream:
+    """Return a stream whose requests are answered at once."""
+    done: Future[list[Response]] = Future()
+    done.set_result([Response("template", 1, None)])
+    return Stream(
+        Call("id", "CorrelateStream", None),
+        requests,
+        write,
+        submit=lambda *_: done,
+        max_message_bytes=1000,
+        window=window,
+    )
 
-    def __init__(self, *, window: int, write: Write | None = None) -> None:
-        self.sent = 0
-        self.reads = asyncio.Event()
-        self.written: list[int] = []
-        call = Call("id", "CorrelateStream", None)
-        done: Future[list[Response]] = Future()
-        done.set_result([Response("template", 1, None)])
-        self.stream = Stream(
-            call,
-            self.requests(),
-            write or self.write,
-            submit=lambda *_: done,
-            max_message_bytes=1000,
-            window=window,
-        )
 
-    async def requests(self) -> AsyncIterator[bytes]:
-        while self.sent < 50:
-            self.sent += 1
-            yield pb.CorrelateStreamRequest(id=self.sent).SerializeToString()
-
-    async def write(self, data: bytes) -> None:
-        await self.reads.wait()
-        self.written.append(pb.CorrelateStreamResponse.FromString(data).id)
+def request(id_: int) -> bytes:
+    return pb.CorrelateStreamRequest(id=id_).SerializeToString()
 
 
 async def test_a_peer_that_does_not_read_holds_no_more_than_the_window() -> None:
-    peer = SlowReader(window=4)
-    running = asyncio.create_task(peer.stream.run())
+    sent, written, reads = [], [], asyncio.Event()
+
+    async def requests() -> AsyncIterator[bytes]:
+        for id_ in range(50):
+            sent.append(id_)
+            yield request(id_)
+
+    async def write(data: bytes) -> None:
+        await reads.wait()
+        written.append(pb.CorrelateStreamResponse.FromString(data).id)
+
+    running = asyncio.create_task(stream_of(requests(), write, window=4).run())
     for _ in range(200):
         await asyncio.sleep(0)
-    assert peer.sent == 4
-    peer.reads.set()
+    assert len(sent) == 4
+    reads.set()
     await running
-    assert peer.written == list(range(1, 51))
+    assert written == list(range(50))
+
+
+async def test_an_id_is_free_before_the_peer_can_see_its_answer() -> None:
+    written, may_end = asyncio.Queue[bytes](), asyncio.Event()
+
+    async def requests() -> AsyncIterator[bytes]:
+        yield request(7)
+        await written.get()
+        yield request(7)
+        may_end.set()
+
+    async def write(data: bytes) -> None:
+        written.put_nowait(data)
+        await may_end.wait()
+
+    await stream_of(requests(), write).run()
+    assert written.qsize() == 1
 
 
 async def test_a_stream_leaves_no_task_behind_when_writing_fails() -> None:
-    async def broken(_: object) -> None:
+    async def requests() -> AsyncIterator[bytes]:
+        yield request(1)
+        await asyncio.Event().wait()
+
+    async def write(_: bytes) -> None:
         raise ConnectionError("the peer is gone")
 
     with pytest.raises(ConnectionError):
-        await SlowReader(window=4, write=broken).stream.run()
+        await stream_of(requests(), write).run()
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
