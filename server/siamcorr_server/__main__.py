@@ -46,8 +46,7 @@ async def _serve(config: ServerConfig) -> None:
     from siamcorr_server.server import Server  # noqa: PLC0415
 
     keep_freed_memory()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads)
     server = Server(config)  # binds first: a port in use should not take a model's loading time to find out
     engine = await asyncio.to_thread(Engine, config.engine)
     await asyncio.to_thread(engine.warm_up)

@@ -118,7 +118,7 @@ class CommandLine:
     def _add_engine(self) -> None:
         add = self._add
         add("--device", "device", "NAME", "auto, cpu, cuda or cuda:N (auto)")
-        add("--threads", "threads", "N", "CPU threads to compute with (all cores)", int)
+        add("--threads", "threads", "N", "CPU threads for one operator (1)", int)
         add("--decode-threads", "decode_threads", "N", "threads that decode images (2)", int)
         self._flags["model"] = self._flags["models"] = "--model"
         self._parser.add_argument(

@@ -29,7 +29,8 @@ class ServerConfig:
             with RESOURCE_EXHAUSTED and without our details.
         drain_s: seconds that calls in flight have to end when the server is told to stop.
         stream_window: requests of one stream that are in flight at most.
-        threads: CPU threads that torch computes with; None leaves it to torch.
+        threads: CPU threads that torch computes one operator with. Trackers' operators are small: a second
+            thread gains little where it has a core to itself, and costs much where it has to wait for one.
         log_format: ``text`` or ``json``.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
 
@@ -48,7 +49,7 @@ class ServerConfig:
     max_message_bytes: int = 64 << 20
     drain_s: float = 10.0
     stream_window: int = 64
-    threads: int | None = None
+    threads: int = 1
     log_format: LogFormat = "text"
     log_level: str = "info"
 
@@ -60,8 +61,7 @@ class ServerConfig:
             raise InvalidArgument.found("listen", repr(self.listen)[:80], expected)
         as_count(self.max_message_bytes, "max_message_bytes", most=_MOST_MESSAGE_BYTES)
         as_count(self.stream_window, "stream_window", most=4096)
-        if self.threads is not None:
-            as_count(self.threads, "threads", most=1024)
+        as_count(self.threads, "threads", most=1024)
         if not 0 <= as_number(self.drain_s, "drain_s") <= _MOST_DRAIN_S:
             raise InvalidArgument.found("drain_s", self.drain_s, f"seconds from 0 to {_MOST_DRAIN_S:g}")
         for name, allowed in (("log_format", LOG_FORMATS), ("log_level", LOG_LEVELS)):
