@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from siamcorr.embed import Embedder
-from siamcorr.geometry import check_inside, map_to_frame, search_crop, template_crop
+from siamcorr.errors import InvalidArgument
+from siamcorr.geometry import Crop, check_inside, map_to_frame, search_crop, template_crop
 from siamcorr.images import channel_mean, cut, decode
 from siamcorr.tasks import PrepareTask, TemplateTask, embedder_of
 
-__all__ = ["prepare"]
+__all__ = ["MAX_CUT_PIXELS", "prepare"]
+
+MAX_CUT_PIXELS = 1 << 32
+"""The most frame pixels in all crops of one call: beyond it a thread would be busy with them for seconds."""
 
 
 def prepare(task: PrepareTask, embedders: Mapping[str, Embedder], max_pixels: int) -> None:
@@ -26,11 +30,12 @@ def prepare(task: PrepareTask, embedders: Mapping[str, Embedder], max_pixels: in
         embedder = embedder_of(waiting.key.model, embedders)
         settings = embedder.crop
         if isinstance(waiting, TemplateTask):
-            crops = [template_crop(box, settings) for box in frame.boxes]
+            crops = _bounded(template_crop(box, settings) for box in frame.boxes)
             waiting.crops = [cut(image, crop, settings.template_px, fill) for crop in crops]
             continue
         boxes = [frame.boxes[slot] for slot in waiting.search_slots]
-        waiting.regions = [cut(image, search_crop(box, settings), settings.search_px, fill) for box in boxes]
+        crops = _bounded(search_crop(box, settings) for box in boxes)
+        waiting.regions = [cut(image, crop, settings.search_px, fill) for crop in crops]
         waiting.places = [
             map_to_frame(
                 box,
@@ -42,3 +47,11 @@ def prepare(task: PrepareTask, embedders: Mapping[str, Embedder], max_pixels: in
             )
             for box in boxes
         ]
+
+
+def _bounded(crops: Iterable[Crop]) -> list[Crop]:
+    found = list(crops)
+    pixels = sum(crop.side**2 for crop in found)
+    if pixels > MAX_CUT_PIXELS:
+        raise InvalidArgument.found("box", f"{pixels} pixels around all boxes", f"at most {MAX_CUT_PIXELS}")
+    return found

@@ -39,6 +39,9 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
+_MAX_SEGMENTS = 65_536
+"""The most segments or chunks that are walked: millions of empty ones would keep a thread busy for long."""
+
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # those left out stand alone, amid coded data
 _JPEG_END = 0xD9
@@ -135,7 +138,10 @@ def _walk_jpeg(data: bytes) -> tuple[int, int]:
     """Return (width, height) of a JPEG file that has an end marker; libjpeg finds markers in this way."""
     size = None
     at = 2
-    while found := _JPEG_MARKER.search(data, at):
+    for _ in range(_MAX_SEGMENTS):
+        found = _JPEG_MARKER.search(data, at)
+        if found is None:
+            raise _invalid(f"{len(data)} bytes of a JPEG file without an end marker", "a whole file")
         marker, at = found[1][0], found.end()
         if marker == _JPEG_END:
             break
@@ -143,7 +149,7 @@ def _walk_jpeg(data: bytes) -> tuple[int, int]:
             size = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 3 : at + 5])
         at += max(2, int.from_bytes(data[at : at + 2]))
     else:
-        raise _invalid(f"{len(data)} bytes of a JPEG file without an end marker", "a whole file")
+        raise _invalid("more segments in a JPEG file", f"at most {_MAX_SEGMENTS}")
     if size is None:
         raise _invalid("a JPEG file without a frame header", "one")
     return size
@@ -152,7 +158,7 @@ def _walk_jpeg(data: bytes) -> tuple[int, int]:
 def _walk_png(data: bytes) -> tuple[int, int]:
     """Return (width, height) of a PNG file whose chunks are whole, up to the last one."""
     at = len(_PNG_START)
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         length, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         body_end = at + 8 + length
         checksum = data[body_end : body_end + 4]
@@ -163,6 +169,8 @@ def _walk_png(data: bytes) -> tuple[int, int]:
         if name == b"IEND":
             break
         at = body_end + 4
+    else:
+        raise _invalid("more chunks in a PNG file", f"at most {_MAX_SEGMENTS}")
     first = len(_PNG_START) + 4
     if data[first : first + 4] != b"IHDR":
         raise _invalid(f"a PNG file that begins with chunk {data[first : first + 4]!r}", "IHDR")

@@ -1,7 +1,7 @@
 """The program ``siamcorr-server``.
 
-Exit codes: 0 after a signal, once what was in flight has ended; 2 when a setting is wrong; 1 after a fault of
-ours; 128 and the signal's number when a second signal cuts the end short.
+Exit codes: 0 after a signal, once what was in flight has ended or its time is over; 2 when a setting is
+wrong; 1 after a fault of ours; 128 and the signal's number when a second signal cuts the end short.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command_line = CommandLine()
     config = command_line.read(sys.argv[1:] if arguments is None else arguments)
     try:
-        with logging_to(sys.stderr, config.log_format, config.log_level):
-            asyncio.run(_serve(config))
+        with asyncio.Runner() as runner:
+            with logging_to(sys.stderr, config.log_format, config.log_level):
+                has_ended = runner.run(_serve(config))
+            if not has_ended:
+                os._exit(0)  # the runner, and Python itself, would wait for what is left behind
     except CallerError as error:
         command_line.refuse(error)
     except KeyboardInterrupt:  # while starting: there is nothing to finish
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(config: ServerConfig) -> None:
+async def _serve(config: ServerConfig) -> bool:
     # Heavy, and not needed to refuse a bad setting.
     import torch  # noqa: PLC0415
 
@@ -54,7 +57,7 @@ async def _serve(config: ServerConfig) -> None:
     told_to_stop = _signalled()
     print(f"listening on {server.address}", flush=True)  # noqa: T201 - the promise to whoever starts it
     await told_to_stop
-    await server.drain(config.drain_s)
+    return await server.drain(config.drain_s)
 
 
 def _signalled() -> asyncio.Future[None]:

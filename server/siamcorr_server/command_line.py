@@ -144,7 +144,13 @@ class CommandLine:
             help="when that is full: refuse, or drop the least recently used (refuse)",
         )
         add("--max-jobs", "max_jobs", "N", "jobs in the queue at most (1024)", int)
-        add("--max-queue-bytes", "max_bytes", "SIZE", "bytes in the queue at most (256MiB)", size_bytes)
+        add(
+            "--max-queue-bytes",
+            "max_bytes",
+            "SIZE",
+            "bytes in the queue, and of answers not yet read, at most (256MiB)",
+            size_bytes,
+        )
         add("--max-batch", "max_batch", "N", "pairs in one launch at most (64)", int)
         add("--max-image-pixels", "max_image_pixels", "N", "width times height at most (64000000)", int)
         self._parser.add_argument(

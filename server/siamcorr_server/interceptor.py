@@ -7,6 +7,8 @@ Rules:
   in the trailing metadata, and is in the log line, which is written before the answer is sent.
 - :meth:`Interceptor.refuse` refuses all that come later, and :meth:`Interceptor.finish` waits for the others,
   until their last byte is handed to gRPC.
+- Answers that their callers have not read are held in memory, and gRPC puts no bound on that. So there is one
+  here: at it, new calls are refused with QUEUE_FULL until some are read.
 - Only siamcorr's own services are treated so; health and reflection pass.
 """
 
@@ -26,7 +28,7 @@ from typing import Any, NoReturn, TypeAlias, cast
 import grpc
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
-from siamcorr.errors import SiamcorrError
+from siamcorr.errors import QueueFull, SiamcorrError
 from siamcorr_server.status import code_of, pushback_ms, status_of
 
 __all__ = ["PUSHBACK", "REQUEST_ID", "Call", "Context", "Interceptor", "current_call"]
@@ -40,6 +42,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _PREFIX = "/siamcorr."
 _SANE_ID = re.compile(r"[\w.:/+=-]{1,64}", re.ASCII)
 _LEVELS = {grpc.StatusCode.RESOURCE_EXHAUSTED: logging.WARNING, grpc.StatusCode.INTERNAL: logging.ERROR}
+
+_UNREAD_HINT_S = 0.25
 
 _log = logging.getLogger(__name__)
 _current: ContextVar[Call] = ContextVar("call")
@@ -69,8 +73,10 @@ def current_call() -> Call:
 class Interceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of siamcorr's services."""
 
-    def __init__(self) -> None:
-        """Start without calls."""
+    def __init__(self, *, max_unread_bytes: int) -> None:
+        """Start without calls. ``max_unread_bytes`` of answers may wait to be read when a call comes."""
+        self._max_unread_bytes = max_unread_bytes
+        self._unread_bytes = 0
         self._wrapped: dict[str, Handler] = {}
         self._calls: set[asyncio.Task[Any]] = set()
         self._refusal: SiamcorrError | None = None
@@ -101,6 +107,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, method: str, handler: Handler) -> Handler:
         async def unary(data: bytes, context: Context) -> bytes:
             answer: bytes = await self._handle(method, handler.unary_unary, data, context)
+            self._hold(len(answer))
             return answer
 
         async def stream(_: object, context: Context) -> None:
@@ -133,6 +140,20 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _check_open(self) -> None:
         if self._refusal is not None:
             raise copy(self._refusal)  # a raised error collects tracebacks
+        if self._unread_bytes > self._max_unread_bytes:
+            message = f"answers: {self._unread_bytes} bytes wait to be read, at most {self._max_unread_bytes}"
+            raise QueueFull(message, retry_after_s=_UNREAD_HINT_S)
+
+    def _hold(self, size_bytes: int) -> None:
+        """Count an answer until gRPC has written it: its task ends then."""
+
+        def let_go(_: object) -> None:
+            self._unread_bytes -= size_bytes
+
+        task = asyncio.current_task()
+        if task is not None:
+            self._unread_bytes += size_bytes
+            task.add_done_callback(let_go)
 
     def _track(self) -> None:
         task = asyncio.current_task()

@@ -4,6 +4,8 @@ Rules:
 - A record's facts are in its ``fields``: ``logger.info("call", extra={"fields": {"code": "OK"}})``.
 - Who logs never waits: records go to a bounded queue, and a thread of its own formats and writes them. When
   stderr blocks and the queue is full, records are dropped, and the next one that gets through says how many.
+- gRPC logs a traceback where a peer is gone before it has read its answer. That is the peer's affair, and
+  whoever likes could fill the log with it, so it is dropped; the call has its line.
 - Handles are as good as keys, so they are never logged, nor are messages of errors, which may name them.
 """
 
@@ -81,6 +83,7 @@ class _Entrance(QueueHandler):
 
     def __init__(self, records: queue.Queue[logging.LogRecord]) -> None:
         super().__init__(records)
+        self.addFilter(_is_no_lost_peer)
         self._dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -94,6 +97,11 @@ class _Entrance(QueueHandler):
             self._dropped = 0
         except queue.Full:
             self._dropped += 1
+
+
+def _is_no_lost_peer(record: logging.LogRecord) -> bool:
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "ExecuteBatchError"  # gRPC does not export it
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

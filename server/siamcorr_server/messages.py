@@ -14,7 +14,10 @@ from google.protobuf.message import DecodeError, Message
 from siamcorr.errors import InvalidArgument
 from siamcorr.wire.envelope import Buffer
 
-__all__ = ["join", "parse"]
+__all__ = ["MAX_SMALL_BYTES", "join", "parse"]
+
+MAX_SMALL_BYTES = 1 << 16
+"""Bound of a message without payload: far above a handle and a page token, far below what is slow."""
 
 M = TypeVar("M", bound=Message)
 
@@ -23,8 +26,10 @@ def parse(kind: type[M], data: bytes) -> M:
     """Return a message without payload.
 
     Raises:
-        InvalidArgument: the bytes are no such message.
+        InvalidArgument: the bytes are no such message, or too many.
     """
+    if len(data) > MAX_SMALL_BYTES:
+        raise InvalidArgument.found("message", f"{len(data)} bytes", f"at most {MAX_SMALL_BYTES}")
     try:
         return kind.FromString(data)
     except DecodeError as error:

@@ -7,7 +7,9 @@ Stopping:
 3. The engine finishes what it has, until the time is over.
 4. When the last answer is written the connections close.
 
-An idle watcher of the health service would hold the last step up for ever, so it is cut off.
+Nothing may hold the end up much longer than it was told to wait. An idle watcher of the health service is cut
+off. A launch cannot be broken off, and gRPC waits up to 20 s for a peer that has stopped reading: both are
+left to the end of the process.
 """
 
 from __future__ import annotations
@@ -15,7 +17,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
 import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
@@ -56,7 +62,7 @@ class Server:
             InvalidArgument: names ``listen``: the address cannot be bound.
         """
         self._config = config
-        self._interceptor = Interceptor()
+        self._interceptor = Interceptor(max_unread_bytes=config.engine.max_bytes)
         self._server = grpc.aio.server(
             interceptors=[self._interceptor],
             options=[
@@ -96,18 +102,43 @@ class Server:
         if not self._config.is_loopback:
             _log.warning("there is no authentication: whoever reaches %s may use the server", self.address)
 
-    async def drain(self, drain_s: float) -> None:
-        """Refuse what is new, end what is in flight within ``drain_s`` seconds, close engine and server."""
+    async def drain(self, drain_s: float) -> bool:
+        """Refuse what is new, end what is in flight within ``drain_s`` seconds, close engine and server.
+
+        False: a launch still computes, or a connection is still open, and is left behind.
+        """
         end_s = time.monotonic() + drain_s
         _log.info("draining", extra={"fields": {"drain_s": drain_s}})
         reason = Draining("the server is shutting down")
         self._interceptor.refuse(reason)
         self._correlation.drain(reason)
         await self._health.enter_graceful_shutdown()
-        await asyncio.to_thread(self._engine.close, drain_s)
+        is_idle = await _within(drain_s + _LAST_WORDS_S, self._close_engine(drain_s))
         await self._interceptor.finish(max(end_s - time.monotonic(), _LAST_WORDS_S))
-        await self._server.stop(_GOODBYE_S)
-        _log.info("stopped")
+        is_closed = await _within(_GOODBYE_S + _LAST_WORDS_S, self._server.stop(_GOODBYE_S))
+        _log.info("stopped", extra={"fields": {"launch_left": not is_idle, "peer_left": not is_closed}})
+        return is_idle and is_closed
+
+    async def _close_engine(self, drain_s: float) -> None:
+        """Close the engine in a thread that nobody joins: asyncio would wait for one of its own."""
+        loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+        def close() -> None:
+            self._engine.close(drain_s)
+            with suppress(RuntimeError):  # the loop did not wait
+                loop.call_soon_threadsafe(closed.set)
+
+        threading.Thread(target=close, name="siamcorr-close", daemon=True).start()
+        await closed.wait()
+
+
+async def _within(timeout_s: float, work: Coroutine[Any, Any, None]) -> bool:
+    """Tell whether ``work`` ended in time."""
+    try:
+        await asyncio.wait_for(work, timeout_s)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _check_can_bind(config: ServerConfig) -> None:

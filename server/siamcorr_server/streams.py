@@ -109,7 +109,7 @@ class Stream:
                 expected = "an id that is not waiting for its answer"
                 raise InvalidArgument.found("id", request.id, expected)
             self._call.requests += 1
-            waiting = self._live[request.id] = self._admitted(request, asked or b"")
+            waiting = self._live[request.id] = self._admitted(request, asked)
             waiting.future.add_done_callback(partial(self._wake, request.id))
 
     def _reading_ended(self, reader: asyncio.Task[None]) -> None:

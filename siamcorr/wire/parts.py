@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from siamcorr.arguments import FEATURE_DTYPES, Array
+from siamcorr.arguments import FEATURE_DTYPES, MAX_PAIRS, Array
 from siamcorr.calls import Frame, TemplateSource
 from siamcorr.checks import create_call
 from siamcorr.errors import InvalidArgument
@@ -29,20 +29,24 @@ def write_frame(message: tensor_pb2.Frame, frame: Frame, writer: PayloadWriter) 
 
 def read_frame(message: tensor_pb2.Frame, reader: PayloadReader) -> tuple[bytes | Array, Array, str | None]:
     """Return the image, boxes (N, 4) and model, not yet checked against one another."""
+    if len(message.boxes) > MAX_PAIRS:
+        raise InvalidArgument.found("box", f"{len(message.boxes)} boxes", f"1 to {MAX_PAIRS}")
     image = reader.read(message.image, "image", ("uint8",))
     boxes = np.array([(box.x, box.y, box.width, box.height) for box in message.boxes], np.float64)
     return image.tobytes() if image.ndim == 1 else image, boxes.reshape(-1, 4), message.model or None
 
 
 def write_source(
-    features: tensor_pb2.Features, frame: tensor_pb2.Frame, source: TemplateSource, writer: PayloadWriter
-) -> None:
-    """Fill one of two messages, and the payload, with what templates are made from."""
+    features: tensor_pb2.Features, frame: tensor_pb2.Frame, source: TemplateSource
+) -> Sequence[Buffer]:
+    """Fill one of two messages with what templates are made from, and return the payload in parts."""
+    writer = PayloadWriter()
     if isinstance(source, Frame):
         write_frame(frame, source, writer)
-        return
-    for name, array in source.items():
-        writer.add(features.tensors.add(), array, name)
+    else:
+        for name, array in source.items():
+            writer.add(features.tensors.add(), array, name)
+    return writer.parts
 
 
 def read_source(

@@ -19,8 +19,7 @@ from siamcorr.checks import correlate_call, create_call
 from siamcorr.v1 import correlation_service_pb2 as pb
 from siamcorr.v1.template_service_pb2 import CreateTemplateRequest
 from siamcorr.v1.tensor_pb2 import DATA_TYPE_UINT8
-from siamcorr.wire.correlation import correlate_request
-from siamcorr.wire.templates import create_request
+from whole_messages import correlate_request, create_request
 
 Z = np.random.default_rng(0).standard_normal((8, 3, 3), np.float32)
 X = np.random.default_rng(1).standard_normal((8, 7, 7), np.float32)

@@ -17,8 +17,8 @@ from gates import held
 from servers import Refusal, RunningServer, Stubs, secret_fault
 from siamcorr.checks import create_call
 from siamcorr.v1 import template_service_pb2 as pb
-from siamcorr.wire.templates import create_request
 from siamcorr_server.server import SERVICES
+from whole_messages import create_request
 
 Z = np.random.default_rng(0).standard_normal((8, 3, 3), np.float32)
 X = np.random.default_rng(1).standard_normal((8, 7, 7), np.float32)

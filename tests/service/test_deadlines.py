@@ -15,8 +15,8 @@ from gates import IMAGE, PATIENCE_S, held
 from servers import Refusal, RunningServer, Stubs, serving
 from siamcorr import EngineSettings
 from siamcorr.checks import correlate_call, create_call
-from siamcorr.wire.correlation import correlate_request
-from siamcorr.wire.templates import Update, create_request, update_request
+from siamcorr.wire.templates import Update
+from whole_messages import correlate_request, create_request, update_request
 
 Z = np.random.default_rng(0).standard_normal((8, 3, 3), np.float32)
 X = np.random.default_rng(1).standard_normal((8, 7, 7), np.float32)

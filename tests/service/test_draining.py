@@ -17,10 +17,9 @@ from gates import IMAGE, PATIENCE_S, held
 from servers import Refusal, RunningServer, ServerProcess, Stubs, process
 from siamcorr.checks import correlate_call, create_call
 from siamcorr.v1 import correlation_service_pb2 as pb
-from siamcorr.wire.correlation import correlate_request
-from siamcorr.wire.templates import create_request
 from siamcorr_server import server as server_module
 from siamcorr_server.server import SERVICES
+from whole_messages import correlate_request, create_request
 
 Z = np.random.default_rng(0).standard_normal((8, 3, 3), np.float32)
 X = np.random.default_rng(1).standard_normal((8, 7, 7), np.float32)
@@ -40,7 +39,7 @@ def statuses(stubs: Stubs) -> set[int]:
     return {health.Check(request).status for request in requests}
 
 
-def draining(server: RunningServer, stubs: Stubs, drain_s: float) -> Future[None]:
+def draining(server: RunningServer, stubs: Stubs, drain_s: float) -> Future[bool]:
     """Start to drain, and return once that is told."""
     drained = server.start(server.server.drain(drain_s))
     while statuses(stubs) != {health_pb2.HealthCheckResponse.NOT_SERVING}:

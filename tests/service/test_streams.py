@@ -15,7 +15,8 @@ from servers import Refusal, RunningServer, Stubs, secret_fault, serving
 from siamcorr.answers import Response, Template
 from siamcorr.checks import correlate_call
 from siamcorr.v1 import correlation_service_pb2 as pb
-from siamcorr.wire.correlation import correlate_request, read_correlate_response
+from siamcorr.wire.correlation import read_correlate_response
+from whole_messages import correlate_request, read
 
 Z = np.random.default_rng(0).standard_normal((8, 3, 3), np.float32)
 X = np.random.default_rng(1).standard_normal((8, 7, 7), np.float32)
@@ -44,7 +45,7 @@ class Peer:
         message = next(self.call)
         if message.WhichOneof("outcome") == "error":
             return message.id, Refusal.from_status(message.error)
-        return message.id, read_correlate_response(message.response)[0]
+        return message.id, read(read_correlate_response, message.response)[0]
 
 
 @pytest.fixture

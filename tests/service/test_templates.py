@@ -13,7 +13,8 @@ from siamcorr import EngineSettings
 from siamcorr.answers import TensorInfo
 from siamcorr.checks import create_call
 from siamcorr.v1 import template_service_pb2 as pb
-from siamcorr.wire.templates import Update, create_request, update_request
+from siamcorr.wire.templates import Update
+from whole_messages import create_request, update_request
 
 Z = np.random.default_rng(0).standard_normal((8, 3, 3), np.float32)
 X = np.random.default_rng(1).standard_normal((8, 7, 7), np.float32)

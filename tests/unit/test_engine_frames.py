@@ -153,6 +153,18 @@ def test_what_is_wrong_is_named_and_the_engine_goes_on(
     engine.correlate(template, image=IMAGE, box=BOXES[0])
 
 
+def test_crops_are_bounded_in_all(engine: Engine) -> None:
+    template = engine.create_template(image=IMAGE, box=BOXES[0], model="raw")
+    boxes = np.tile([0.0, 0.0, 2000.0, 2000.0], (300, 1))  # 8000 pixels square each
+    for ask in (
+        lambda: engine.correlate([template], image=IMAGE, box=boxes),
+        lambda: engine.create_templates(image=IMAGE, boxes=np.tile(boxes, (4, 1)), model="raw"),
+    ):
+        with pytest.raises(InvalidArgument, match=r"pixels around all boxes") as error:
+            ask()
+        assert error.value.field == "box"
+
+
 def test_an_unknown_model_is_told(engine: Engine) -> None:
     with pytest.raises(ModelNotFound, match="raw"):
         engine.create_template(image=IMAGE, box=BOXES[0])

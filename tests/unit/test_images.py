@@ -278,3 +278,12 @@ def test_what_is_no_frame_is_refused_by_name(bad: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"^image: found ") as caught:
         decode(bad, MANY)
     assert caught.value.field == "image"
+
+
+def test_millions_of_empty_segments_are_not_walked() -> None:
+    empty_segments = b"\xff\xfe\x00\x02" * 70_000
+    with pytest.raises(InvalidArgument, match="more segments"):
+        decode(b"\xff\xd8" + empty_segments + b"\xff\xd9", MANY)
+    empty_chunk = (0).to_bytes(4) + b"tEXt" + zlib.crc32(b"tEXt").to_bytes(4)
+    with pytest.raises(InvalidArgument, match="more chunks"):
+        decode(b"\x89PNG\r\n\x1a\n" + empty_chunk * 70_000, MANY)
