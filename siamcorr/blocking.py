@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Unpack, overload
+from types import TracebackType
+from typing import Self, Unpack, overload
 
 import numpy.typing as npt
 
@@ -17,7 +18,7 @@ __all__ = ["BlockingCalls"]
 
 
 class BlockingCalls(ABC):
-    """Create, update, delete and correlate templates.
+    """Create, update, delete and correlate templates; in a ``with`` block, whose end closes it.
 
     ``timeout_s`` is in seconds; after it the call raises DeadlineExceeded, and what was asked is given up.
     All calls raise subclasses of :class:`siamcorr.errors.SiamcorrError`.
@@ -156,6 +157,20 @@ class BlockingCalls(ABC):
         """
         responses = self._correlate(correlate_call(template, **options), timeout_s)
         return responses[0] if isinstance(template, str | Template) else responses
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take no more calls, and let go of everything."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
 
     @abstractmethod
     def _create(self, source: TemplateSource, timeout_s: float | None) -> list[Template]: ...

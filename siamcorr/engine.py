@@ -26,8 +26,7 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -39,7 +38,7 @@ from siamcorr.blocking import BlockingCalls
 from siamcorr.calls import CorrelateCall, Frame, TemplateSource
 from siamcorr.device import open_device
 from siamcorr.embed import Embedder, load_embedder
-from siamcorr.errors import DeadlineExceeded, InternalError, TemplateNotFound
+from siamcorr.errors import DeadlineExceeded, Draining, InternalError, TemplateNotFound
 from siamcorr.frames import prepare
 from siamcorr.lane import Lane, LaneStats
 from siamcorr.launch import Launcher
@@ -148,7 +147,7 @@ class Engine(BlockingCalls):
         Raises:
             SiamcorrError: as :meth:`submit_correlate`.
         """
-        request = TemplateRequest({}, deadline_s, self._device, self._end, self._forget)
+        request = TemplateRequest({}, deadline_s, self._device, self._end, take_back=self._forget)
         model = _model_of(source, DEFAULT_MODEL)
         return self._admit(request, lambda: plan_templates(source, model, self._embedders))
 
@@ -156,6 +155,8 @@ class Engine(BlockingCalls):
         self, handle: str, source: TemplateSource, rate: float = 1.0, deadline_s: float | None = None
     ) -> Future[list[Template]]:
         """Start giving a template the generation ``(1 - rate) * current + rate * source``.
+
+        An update whose caller gives up, or whose deadline passes, while it runs is made all the same.
 
         Raises:
             SiamcorrError: as :meth:`submit_correlate`.
@@ -187,21 +188,12 @@ class Engine(BlockingCalls):
 
     def close(self, drain_s: float = 0.0) -> None:
         """Take no more calls, let those at hand end for ``drain_s`` seconds, refuse the rest, stop."""
-        self._draining = True
+        with self._changed:
+            self._draining = True
         if drain_s > 0:
             self.wait_idle(drain_s)
         self._frames.close()
         self._device.close()
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def stats(self) -> EngineStats:
         """Count everything, at this moment."""
@@ -223,28 +215,36 @@ class Engine(BlockingCalls):
         request: Request[T],
         plan: Callable[[], Sequence[CorrelateTask] | TemplateTask | PrepareTask],
     ) -> Future[T]:
-        with self._changed:
-            self._requests.add(request)
         try:
+            self._begin(request)
             planned = plan()
             if isinstance(planned, PrepareTask):
                 request.prepare(self._frames, planned)
             else:
                 request.launch([planned] if isinstance(planned, TemplateTask) else planned)
         except BaseException:
-            self._end(request)
+            request.drop()
             raise
         return request.future
 
-    def _end(self, request: Request[Any]) -> None:
-        self._bank.release(request.leases.values())
+    def _begin(self, request: Request[Any]) -> None:
         with self._changed:
-            self._requests.discard(request)
-            self._changed.notify_all()
+            if self._draining:
+                raise Draining("the engine is shutting down")
+            self._requests.add(request)
 
-    def _forget(self, handle: str) -> None:
-        with suppress(TemplateNotFound):
-            self._bank.delete(handle)
+    def _end(self, request: Request[Any]) -> None:
+        try:
+            self._bank.release(request.leases.values())
+        finally:
+            with self._changed:
+                self._requests.discard(request)
+                self._changed.notify_all()
+
+    def _forget(self, templates: Sequence[Template]) -> None:
+        for template in templates:
+            with suppress(TemplateNotFound):
+                self._bank.delete(template.handle)
 
     def _prepare(self, tasks: Sequence[PrepareTask]) -> list[float]:
         began_s = self._clock()
@@ -273,7 +273,10 @@ class Engine(BlockingCalls):
         self._bank.delete(handle)
 
     def _wait(self, submit: Callable[[float | None], Future[T]], timeout_s: float | None) -> T:
-        deadline_s = None if timeout_s is None else self._clock() + as_number(timeout_s, "timeout_s")
+        deadline_s = None
+        if timeout_s is not None:
+            timeout_s = min(as_number(timeout_s, "timeout_s"), threading.TIMEOUT_MAX)
+            deadline_s = self._clock() + timeout_s
         future = submit(deadline_s)
         try:
             wait([future], timeout_s)
@@ -281,7 +284,10 @@ class Engine(BlockingCalls):
             gave_up = future.cancel()
         if gave_up:
             raise DeadlineExceeded(f"no answer within {timeout_s} s")
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            del future  # an error holds this frame, which must not hold the error
 
 
 def _model_of(source: TemplateSource, fallback: str | None) -> str | None:

@@ -4,8 +4,11 @@ Rules:
 - A ticket that was admitted is settled exactly once: with what its task gave, or with an error. Only one that
   was withdrawn is not settled: whoever withdrew it knows.
 - Its slot in the queue is free before it is settled.
-- The lock is held for decisions only: never while tickets are served or settled, so both may call back.
-- Threads sleep until a ticket comes. Nothing polls.
+- The lock is held for decisions only: never while tickets are served or settled, so both may call back, and
+  may even close the lane.
+- Threads sleep until a ticket comes. Nothing polls. A thread that sleeps holds nothing of what it has served.
+- No thread ends before its lane is closed: what fails is logged. Should the queue itself fail, which is a
+  fault of ours, the lane closes.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import count
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from siamcorr.batcher import Batcher, Job, Limits
 from siamcorr.errors import DeadlineExceeded, Draining, InternalError, SiamcorrError
@@ -123,15 +126,14 @@ class Lane(Generic[T]):
             return sum(self._remove(ticket) for ticket in tickets)
 
     def close(self) -> None:
-        """Settle what waits with Draining, wait for what runs, and end the threads."""
-        with self._changed:
-            self._closed = True
-            waiting = [ticket for ticket in list(self._tickets.values()) if self._remove(ticket)]
-            self._changed.notify_all()
-        for ticket in waiting:
-            ticket.settle(ticket, Draining("the engine is shutting down"))
+        """Settle what waits with Draining, wait for what runs, and end the threads.
+
+        Called by one of the threads, as ``settle`` may, it does not wait for that one.
+        """
+        self._refuse(Draining("the engine is shutting down"))
         for thread in self._threads:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join()
 
     def stats(self) -> LaneStats:
         """Count everything, at this moment."""
@@ -154,13 +156,25 @@ class Lane(Generic[T]):
                 )
 
     def _work(self) -> None:
-        while (taken := self._next()) is not None:
-            running, expired = taken
-            for ticket in expired:
-                late_s = self._clock() - ticket.admitted_s
-                ticket.settle(ticket, DeadlineExceeded(f"deadline passed after {late_s:.3f} s in the queue"))
-            if running:
-                self._serve_and_settle(running)
+        try:
+            while self._work_once():
+                pass
+        except BaseException:
+            _log.critical("a queue failed", exc_info=True)
+            self._refuse(InternalError("the queue failed; the log has the cause"))
+
+    def _work_once(self) -> bool:
+        """Serve the next batch. False: there will be none. What was served is let go of when it returns."""
+        taken = self._next()
+        if taken is None:
+            return False
+        running, expired = taken
+        for ticket in expired:
+            late_s = self._clock() - ticket.admitted_s
+            _settle(ticket, DeadlineExceeded(f"deadline passed after {late_s:.3f} s in the queue"))
+        if running:
+            self._serve_and_settle(running)
+        return True
 
     def _next(self) -> tuple[list[Ticket[T]], list[Ticket[T]]] | None:
         with self._changed:
@@ -176,24 +190,49 @@ class Lane(Generic[T]):
 
     def _serve_and_settle(self, tickets: Sequence[Ticket[T]]) -> None:
         tasks = [ticket.task for ticket in tickets]
+        outcomes = self._outcomes(tasks)
         try:
-            outcomes = self._serve(tasks)
-        except SiamcorrError as error:
-            outcomes = [copy(error) for _ in tasks]  # each is raised, and collects its own traceback
-        except Exception:
+            with self._changed:
+                self._batcher.done([ticket.id for ticket in tickets], self._clock())
+                for ticket in tickets:
+                    del self._tickets[ticket.id]
+                self._batches += 1
+                self._served += sum(task.size for task in tasks)
+        finally:
+            for ticket, outcome in zip(tickets, outcomes, strict=True):
+                _settle(ticket, outcome)
+
+    def _outcomes(self, tasks: Sequence[T]) -> Sequence[object]:
+        try:
+            try:
+                outcomes = self._serve(tasks)
+            except SiamcorrError as error:
+                return [copy(error) for _ in tasks]  # each is raised, and collects its own traceback
+            if len(outcomes) == len(tasks):
+                return outcomes
+            raise InternalError(f"{len(outcomes)} outcomes of {len(tasks)} tasks")  # noqa: TRY301 - see below
+        except BaseException:  # even one that is meant to end the thread: others wait for it
             _log.exception("a batch of %d failed", len(tasks))
-            outcomes = [InternalError("the batch failed; the log has the cause") for _ in tasks]
+            return [InternalError("the batch failed; the log has the cause") for _ in tasks]
+
+    def _refuse(self, error: SiamcorrError) -> None:
+        """Take no more tickets, and settle those that wait."""
         with self._changed:
-            self._batcher.done([ticket.id for ticket in tickets], self._clock())
-            for ticket in tickets:
-                del self._tickets[ticket.id]
-            self._batches += 1
-            self._served += sum(task.size for task in tasks)
-        for ticket, outcome in zip(tickets, outcomes, strict=True):
-            ticket.settle(ticket, outcome)
+            self._closed = True
+            waiting = [ticket for ticket in list(self._tickets.values()) if self._remove(ticket)]
+            self._changed.notify_all()
+        for ticket in waiting:
+            _settle(ticket, copy(error))
 
     def _remove(self, ticket: Ticket[T]) -> bool:
         return self._batcher.cancel(ticket.id) and self._tickets.pop(ticket.id) is ticket
+
+
+def _settle(ticket: Ticket[Any], outcome: object) -> None:
+    try:
+        ticket.settle(ticket, outcome)
+    except BaseException:  # its owner's fault, and not the concern of the other tickets
+        _log.exception("a ticket could not be settled")
 
 
 def _job(ticket: Ticket[T]) -> Job:

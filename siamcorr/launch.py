@@ -19,7 +19,7 @@ import torch
 
 from siamcorr.answers import Response, Template, Timings
 from siamcorr.arguments import Array
-from siamcorr.checks import DEFAULT_TENSOR
+from siamcorr.calls import DEFAULT_TENSOR
 from siamcorr.device import Device
 from siamcorr.embed import Embedder
 from siamcorr.errors import InternalError, InvalidArgument, SiamcorrError

@@ -41,7 +41,7 @@ class SharedBank:
                 for handle in handles:
                     if handle not in leases:
                         leases[handle] = self._bank.lease(handle, now_s)
-            except Exception:
+            except BaseException:
                 self._release(leases.values(), now_s)
                 raise
         return leases
@@ -122,10 +122,12 @@ class SharedBank:
         try:
             with self._lock:
                 now_s = self._clock()
-                reservations.extend(self._bank.reserve(specs_of(tensors), now_s) for tensors in named)
+                for tensors in named:
+                    reservation = self._bank.reserve(specs_of(tensors), now_s)
+                    reservations.append(reservation)
             for reservation, tensors in zip(reservations, named, strict=True):
                 write(reservation, tensors)
-        except Exception:
+        except BaseException:
             with self._lock:
                 for reservation in reservations:
                     self._bank.abandon(reservation)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import TypeAlias
 
 import torch
 
@@ -96,7 +97,7 @@ class CorrelateTask:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that are held until it is done: what goes up and what comes down."""
+        """Bytes that are held until it is done: what goes up, and the responses before and after the head."""
         return sum(region.nbytes for region in self.regions) + self.size * self.response_bytes
 
 
@@ -192,13 +193,14 @@ def plan_correlate(
         ModelNotFound: the frame's embedder is not loaded.
     """
     epilogue = _epilogue(call)
-    tasks: dict[CorrelateKey, _Gathering] = {}
+    tasks: dict[_Own, _Gathering] = {}
     by_handle = {}
     for handle, lease in leases.items():
-        key = _key(call, lease, embedders, epilogue)
-        if key not in tasks:
-            tasks[key] = _Gathering(key, _response_bytes(call, key))
-        by_handle[handle] = tasks[key]
+        own = _own(call, lease)
+        if own not in tasks:
+            key = _key(call, own, embedders, epilogue)
+            tasks[own] = _Gathering(key, _response_bytes(call, key))
+        by_handle[handle] = tasks[own]
     for slot, (template, search) in enumerate(zip(call.template_index, call.search_index, strict=True)):
         handle = call.templates[template]
         by_handle[handle].add(leases[handle], search, slot)
@@ -234,19 +236,27 @@ class _Gathering:
         self.task.slots.append(slot)
 
 
-def _key(
-    call: CorrelateCall, lease: Lease, embedders: Mapping[str, Embedder], epilogue: Epilogue
-) -> CorrelateKey:
+_Own: TypeAlias = tuple[str, RowForm, str | None]
+"""What a template adds to a call's key: a tensor, its form, the frame's embedder. Far cheaper to hash."""
+
+
+def _own(call: CorrelateCall, lease: Lease) -> _Own:
     name = call.tensor or next(iter(lease.rows))
     if name not in lease.rows or (not call.tensor and len(lease.rows) > 1):
         expected = f"one of the template's: {', '.join(lease.rows)}"
         raise InvalidArgument.found("tensor", repr(call.tensor), expected)
-    form = lease.rows[name].form
+    model = (call.search.model or lease.model) if isinstance(call.search, Frame) else None
+    return name, lease.rows[name].form, model
+
+
+def _key(
+    call: CorrelateCall, own: _Own, embedders: Mapping[str, Embedder], epilogue: Epilogue
+) -> CorrelateKey:
+    name, form, model = own
     if isinstance(call.search, Features):
         regions = call.search.regions
-        shape, dtype, model = tuple(regions.shape[1:]), regions.dtype.name, None
+        shape, dtype = tuple(regions.shape[1:]), regions.dtype.name
     else:
-        model = call.search.model or lease.model
         if model is None:
             raise InvalidArgument.found("model", "none", "a name: the template was made from features")
         embedder = embedder_of(model, embedders)
@@ -256,12 +266,13 @@ def _key(
 
 def _response_bytes(call: CorrelateCall, key: CorrelateKey) -> int:
     resolved = resolve(key.correlation, key.template.shape, key.search, search_field="features")
-    outputs = resolved.response[0]
+    outputs, *cells = resolved.response
     if call.bias is not None and len(call.bias) not in {1, outputs}:
         raise InvalidArgument.found("bias", f"{len(call.bias)} numbers", f"1, or {outputs}: one an output")
     if call.head is not None:
         Head(torch.empty(call.head.weight.shape)).groups(outputs)
-    return prod(resolved.response) * torch.float32.itemsize
+        outputs += len(call.head.weight)  # for a moment there are both
+    return prod((outputs, *cells)) * torch.float32.itemsize
 
 
 def _epilogue(call: CorrelateCall) -> Epilogue:

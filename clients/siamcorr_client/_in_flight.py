@@ -120,10 +120,8 @@ def fresh(error: SiamcorrError) -> SiamcorrError:
     return copy
 
 
-def _outcome(
-    call: Call[Answer], head: pb.CorrelateStreamResponse, response: memoryview | None
-) -> Answer | Exception:
-    if response is None:
+def _outcome(call: Call[Answer], head: pb.CorrelateStreamResponse, response: Buffer) -> Answer | Exception:
+    if head.HasField("error"):
         return error_of_status(head.error)
     try:
         return call.answer(response)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import TypeVar, cast
 
 import grpc
 
@@ -84,16 +83,6 @@ class Client(ClientBase, BlockingCalls):
         """Close the connection. Calls that still wait in other threads end with ``Cancelled``."""
         self._closed = True
         self._channel.close()
-
-    def __enter__(self) -> Self:
-        """Return the client itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connection."""
-        self.close()
 
     def _connect(self) -> None:
         target, options = self._settings.target, self._settings.channel_options()

@@ -1,6 +1,7 @@
 """Embedders: what turns crops of a frame into features. Each has a module of its own, loaded when asked for.
 
-Rule: the features of a crop have the same bits whatever other crops share the call, and in whatever order.
+Rule: the features of a crop have the same bits whatever other crops share the call, and in whatever order;
+and on whatever thread, see :mod:`siamcorr.precision`.
 """
 
 from __future__ import annotations

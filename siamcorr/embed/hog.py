@@ -39,6 +39,7 @@ import torch
 
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import CropSettings
+from siamcorr.precision import in_full_precision
 
 __all__ = ["Hog"]
 
@@ -99,9 +100,10 @@ class Hog:
             expected = f"uint8 (N, S, S, 3), S being {' or '.join(map(str, self._pools))}"
             raise InvalidArgument.found("crops", f"{crops.dtype} {tuple(crops.shape)}", expected)
         features = torch.empty((len(crops), *self.shape(size_px)), device=crops.device)
-        for index, crop in enumerate(crops):
-            cells = _cells(crop, self._pools[size_px])
-            features[index] = self._as_template(cells) if size_px == self.crop.template_px else cells
+        with in_full_precision(crops.device):
+            for index, crop in enumerate(crops):
+                cells = _cells(crop, self._pools[size_px])
+                features[index] = self._as_template(cells) if size_px == self.crop.template_px else cells
         return features
 
     def _as_template(self, cells: torch.Tensor) -> torch.Tensor:

@@ -19,8 +19,6 @@ Ways rejected:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -30,6 +28,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from siamcorr.embed.weights import StateDict, select
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import CropSettings
+from siamcorr.precision import in_full_precision
 
 __all__ = ["NanoTrackV3"]
 
@@ -97,7 +96,7 @@ class NanoTrackV3:
         if size_px < 1 or crops.shape[2:] != (size_px, 3) or crops.dtype != torch.uint8:
             raise InvalidArgument.found("crops", f"{crops.dtype} {tuple(crops.shape)}", "uint8 (N, S, S, 3)")
         features = torch.empty((len(crops), *self.shape(size_px)), device=crops.device)
-        with _in_full_precision(crops.device):
+        with in_full_precision(crops.device):
             for index in range(len(crops)):
                 pixels = crops[index : index + 1].permute(0, 3, 1, 2)
                 pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
@@ -167,15 +166,3 @@ def _fold(layers: nn.Sequential) -> nn.Sequential:
                 layer.conv = _fold(layer.conv)
             folded.append(layer)
     return nn.Sequential(*folded)
-
-
-@contextmanager
-def _in_full_precision(device: torch.device) -> Iterator[None]:
-    """Keep away whatever would compute in less than float32."""
-    with ExitStack() as stack:
-        if torch.is_autocast_enabled(device.type):
-            stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda":
-            cudnn = torch.backends.cudnn
-            stack.enter_context(cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False))
-        yield

@@ -5,22 +5,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
 
+from siamcorr import arguments
+from siamcorr.arguments import as_pairs
 from siamcorr.errors import InvalidArgument
 from siamcorr.shapes import Correlation, Resolved, resolve
 
-__all__ = ["Indices", "as_gain", "as_offset", "common_dtype", "paired", "resolve_batches"]
+__all__ = ["Indices", "as_offset", "common_dtype", "paired", "resolve_batches"]
 
-Indices: TypeAlias = Sequence[int] | torch.Tensor
+Indices: TypeAlias = arguments.Indices | torch.Tensor
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 def common_dtype(template: torch.Tensor, search: torch.Tensor) -> torch.dtype:
@@ -62,42 +61,18 @@ def resolve_batches(correlation: Correlation, template: torch.Tensor, search: to
 def paired(
     pairs: tuple[Indices, Indices] | None, templates: int, regions: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the template's and the search region's index of each pair.
+    """Return the template's and the search region's index of each pair; tensors are indices too.
 
     Raises:
         InvalidArgument: names ``pairs``, or ``template`` where no pairs are given and the numbers differ.
 
-    >>> paired(None, 1, 3)
-    ((0, 0, 0), (0, 1, 2))
+    >>> paired((torch.tensor([0, 1]), [2, 2]), 2, 3)
+    ((0, 1), (2, 2))
     """
-    if pairs is None:
-        if templates != regions and 1 not in {templates, regions}:
-            found = f"{templates} templates for {regions} search regions"
-            raise InvalidArgument.found("template", found, "equal numbers, or one of either")
-        both = range(max(templates, regions))
-        return tuple(i % templates for i in both), tuple(i % regions for i in both)
-    if not isinstance(pairs, tuple | list) or len(pairs) != 2:
-        raise InvalidArgument.found("pairs", repr(pairs)[:80], "(template indices, search indices)")
-    left, right = _indices(pairs[0], templates), _indices(pairs[1], regions)
-    if len(left) != len(right) or not left:
-        found = f"{len(left)} and {len(right)} indices"
-        raise InvalidArgument.found("pairs", found, "two sequences of one length, at least 1")
-    return left, right
-
-
-def as_gain(gain: float) -> float:
-    """Return the gain, a finite number.
-
-    Raises:
-        InvalidArgument: names ``gain``.
-    """
-    try:
-        number = float(gain) if isinstance(gain, Real) and not isinstance(gain, bool) else math.nan
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise InvalidArgument.found("gain", repr(gain)[:80], "a finite number")
-    return number
+    if isinstance(pairs, tuple | list) and len(pairs) == 2:
+        left, right = (side.tolist() if isinstance(side, torch.Tensor) else side for side in pairs)
+        return as_pairs((left, right), templates, regions)
+    return as_pairs(pairs, templates, regions)
 
 
 def as_offset(
@@ -116,19 +91,3 @@ def as_offset(
     if offset.ndim > 1 or len(offset.reshape(-1)) not in {1, outputs}:
         raise InvalidArgument.found("bias", f"shape {tuple(offset.shape)}", expected)
     return offset if offset.ndim == 0 else offset[:, None, None]
-
-
-def _indices(indices: Indices, count: int) -> tuple[int, ...]:
-    expected = f"one axis of integers from 0 to {count - 1}"
-    if isinstance(indices, torch.Tensor):
-        if indices.ndim != 1 or indices.dtype not in _INTEGERS:
-            raise InvalidArgument.found("pairs", f"{indices.dtype} {tuple(indices.shape)}", expected)
-        indices = indices.tolist()
-    if not isinstance(indices, Iterable):
-        raise InvalidArgument.found("pairs", repr(indices)[:80], expected)
-    checked = []
-    for index in indices:
-        if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= int(index) < count:
-            raise InvalidArgument.found("pairs", repr(index)[:80], expected)
-        checked.append(int(index))
-    return tuple(checked)

@@ -12,16 +12,17 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 
 import torch
 
-from siamcorr.ops.arguments import Indices, as_gain, as_offset, common_dtype, paired, resolve_batches
+from siamcorr.arguments import as_number
+from siamcorr.ops.arguments import Indices, as_offset, common_dtype, paired, resolve_batches
 from siamcorr.ops.head import Head, as_head
 from siamcorr.ops.operands import Operands, Way, used_rows, view_as_weight
 from siamcorr.ops.planner import planned
 from siamcorr.ops.reference import reference
+from siamcorr.precision import in_full_precision
 from siamcorr.shapes import Correlation, IntPair, resolve
 
 __all__ = ["correlate", "xcorr", "xcorr_reference"]
@@ -139,10 +140,10 @@ def correlate(
     dtype = dtype or widened
     resolved = resolve_batches(correlation, template, search)
     template_index, search_index = paired(pairs, len(template), len(search))
-    gain = as_gain(gain)
+    gain = as_number(gain, "gain")
     offset = None if bias is None else as_offset(bias, resolved.response[0], search.device, dtype)
     last = None if head is None else _HeadStep(as_head(head), resolved.response, search.device, dtype)
-    with _in_full_precision(search.device):
+    with in_full_precision(search.device):
         template, template_index = used_rows(template, template_index)
         search, search_index = used_rows(search, search_index)
         weight = view_as_weight(template.to(dtype).contiguous(), correlation, resolved)
@@ -170,16 +171,3 @@ class _HeadStep:
         shared, each = (0,) * len(response), tuple(range(len(response)))
         headed = way(Operands(self.weight, response, shared, each, self.correlation, self.resolved))
         return headed if self.bias is None else headed.add_(self.bias)
-
-
-@contextmanager
-def _in_full_precision(device: torch.device) -> Iterator[None]:
-    """Keep away gradients, and whatever would compute in less than the dtype at hand."""
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        if torch.is_autocast_enabled(device.type):
-            stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda":
-            cudnn = torch.backends.cudnn
-            stack.enter_context(cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False))
-        yield

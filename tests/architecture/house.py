@@ -24,7 +24,14 @@ FACE = "__init__"
 FLOORS: tuple[dict[str, frozenset[str]], ...] = (
     # The ground floor.
     {"errors": BARE, "v1": MESSAGES},
-    {"arguments": NUMPY, "batcher": BARE, "peaks": NUMPY, "shapes": BARE, "slabs": TORCH},
+    {
+        "arguments": NUMPY,
+        "batcher": BARE,
+        "peaks": NUMPY,
+        "precision": TORCH,
+        "shapes": BARE,
+        "slabs": TORCH,
+    },
     {
         "answers": NUMPY,
         "cost": BARE,

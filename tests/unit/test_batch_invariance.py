@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -174,6 +175,13 @@ def test_at_the_sizes_of_trackers_too(call: Call) -> None:
         check(call, [call.batch - 1, 1], torch.nan)
     with threads(2):
         check(replace(call, batch=3), [2], torch.nan)
+
+
+def test_a_new_thread_gives_the_bits_of_any_other() -> None:
+    call = Call("naive", (8, 3, 3), (8, 9, 9), {})
+    inputs = call.inputs()
+    with threads(1), ThreadPoolExecutor(1) as pool:
+        assert same_bits(pool.submit(call, *inputs).result(), call(*inputs))
 
 
 def test_sharing_a_template_or_a_search_region_is_no_other_call(one_thread: None) -> None:

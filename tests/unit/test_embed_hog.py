@@ -78,6 +78,13 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     assert torch.equal(HOG(crops), one)
 
 
+def test_an_autocast_region_around_it_changes_no_bit() -> None:
+    crops = texture(255, seed=1)[None]
+    with torch.autocast("cpu"):
+        found = HOG(crops)
+    assert torch.equal(found, HOG(crops))
+
+
 def test_a_crop_that_is_a_view_is_read_as_it_looks() -> None:
     frame = texture(300, seed=1)
     view = frame[20:275, 30:285]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -192,3 +193,101 @@ def test_whatever_happens_every_ticket_leaves_once(seed: int) -> None:
         "DeadlineExceeded",
         "Draining",
     }
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit()])
+def test_a_ticket_that_cannot_be_settled_does_not_stop_the_lane(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk()
+    lane = lane_of(desk)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    hold(lane, desk)
+    lane.admit([Ticket(Chore("unlucky"), fail), desk.ticket("a")])
+    lane.admit([Ticket(Chore("late"), fail, deadline_s=-1.0), desk.ticket("b", key="b")])
+    desk.opened.set()
+    lane_ended(lane, desk, 3)
+    assert [name for name, _ in desk.outcomes] == ["holder", "a", "b"]
+    assert caplog.text.count("a ticket could not be settled") == 2
+
+
+@pytest.mark.parametrize("outcomes", [SystemExit(), KeyboardInterrupt(), [], ["one", "two", "three"]])
+def test_whatever_serving_does_its_tickets_are_settled_and_the_lane_goes_on(outcomes: Any) -> None:
+    desk = Desk()
+
+    def serve(chores: Sequence[Chore]) -> Sequence[object]:
+        if chores[0].key != "k":
+            return desk.serve(chores)
+        if isinstance(outcomes, BaseException):
+            raise outcomes
+        return list(outcomes)
+
+    lane = Lane("test", LIMITS, serve, threads=1, clock=lambda: 0.0)
+    hold(lane, desk)
+    lane.admit([desk.ticket("a"), desk.ticket("b")])
+    lane.admit([desk.ticket("c", key="c")])
+    desk.opened.set()
+    lane_ended(lane, desk, 4)
+    outcome = dict(desk.outcomes)
+    assert isinstance(outcome["a"], InternalError)
+    assert isinstance(outcome["b"], InternalError)
+    assert outcome["c"] == "c done"
+
+
+def test_a_lane_may_be_closed_by_whom_it_settles() -> None:
+    desk = Desk()
+    lane = lane_of(desk, threads=2)
+    closed = threading.Event()
+
+    def close(ticket: Ticket[Chore], outcome: object) -> None:
+        desk.settle(ticket, outcome)
+        lane.close()
+        closed.set()
+
+    hold(lane, desk)
+    lane.admit([Ticket(Chore("closer"), close), desk.ticket("beside")])
+    desk.opened.set()
+    assert closed.wait(PATIENCE_S)
+    lane.close()
+    with pytest.raises(Draining):
+        lane.admit([desk.ticket("x")])
+    assert {name for name, _ in desk.outcomes} == {"holder", "closer", "beside"}
+
+
+def test_a_thread_that_sleeps_holds_nothing_of_what_it_has_served() -> None:
+    settled = threading.Event()
+    lane: Lane[Chore] = Lane("test", LIMITS, lambda chores: [None], threads=1, clock=lambda: 0.0)
+    ticket = Ticket(Chore("a"), lambda *_: settled.set())
+    held = weakref.ref(ticket.task)
+    lane.admit([ticket])
+    assert settled.wait(PATIENCE_S)
+    lane.close()
+    del ticket
+    assert held() is None
+
+
+def test_a_queue_that_fails_closes_its_lane(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk()
+    lane = lane_of(desk)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    hold(lane, desk)
+    lane.admit([desk.ticket("a", key="other")])
+    monkeypatch.setattr(lane._batcher, "done", broken)
+    desk.opened.set()
+    for thread in lane._threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    outcomes = dict(desk.outcomes)
+    assert outcomes["holder"] == "holder done"
+    assert isinstance(outcomes["a"], InternalError)
+    assert "a queue failed" in caplog.text
+    with pytest.raises(Draining):
+        lane.admit([desk.ticket("x")])
