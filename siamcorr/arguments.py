@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from numbers import Real
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -15,6 +16,7 @@ from siamcorr.errors import InvalidArgument
 __all__ = [
     "FEATURE_DTYPES",
     "MAX_NAME_LENGTH",
+    "MAX_NUMBERS",
     "MAX_PAIRS",
     "Array",
     "Indices",
@@ -36,6 +38,9 @@ FEATURE_DTYPES = ("float32", "float16", "bfloat16")
 MAX_PAIRS = 4096
 """The most templates, search regions or pairs in one call."""
 
+MAX_NUMBERS = 1 << 20
+"""The most numbers in a bias or head. They are compared and hashed at admission, which must not take long."""
+
 MAX_NAME_LENGTH = 64
 
 
@@ -54,7 +59,7 @@ def as_count(value: object, field: str, *, most: int) -> int:
 def as_number(value: object, field: str) -> float:
     """Check a finite number."""
     number = math.nan
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+    if isinstance(value, Real) and not isinstance(value, bool):
         with suppress(OverflowError):
             number = float(value)
     if not math.isfinite(number):
@@ -63,7 +68,7 @@ def as_number(value: object, field: str) -> float:
 
 
 def as_numbers(value: object, field: str, *, axes: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Check an array of finite numbers: how many axes it has, and that none is empty."""
+    """Check an array of finite numbers: how many axes it has, that none is empty, and its size."""
     try:
         found = np.asarray(value)
     except ValueError as error:  # rows of different lengths
@@ -73,6 +78,8 @@ def as_numbers(value: object, field: str, *, axes: tuple[int, ...]) -> npt.NDArr
     if found.ndim not in axes or found.size == 0:
         expected = f"{' or '.join(map(str, axes))} axes, not empty"
         raise InvalidArgument.found(field, f"shape {found.shape}", expected)
+    if found.size > MAX_NUMBERS:
+        raise InvalidArgument.found(field, f"{found.size} numbers", f"at most {MAX_NUMBERS}")
     with np.errstate(over="ignore"):
         numbers = found.astype(np.float32)
     if not np.isfinite(numbers).all():
@@ -114,9 +121,9 @@ def as_name(value: object, field: str) -> str:
 
 
 def as_pairs(
-    pairs: tuple[Indices, Indices] | None, templates: int, regions: int
+    pairs: tuple[Indices, Indices] | None, templates: int, regions: int, *, most: int | None = None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return which template meets which search region, one entry a pair.
+    """Return which template meets which search region, one entry for each of ``most`` pairs or fewer.
 
     Without ``pairs`` i meets i, and one template or one search region is shared by all.
 
@@ -132,9 +139,10 @@ def as_pairs(
     if not isinstance(pairs, tuple | list) or len(pairs) != 2:
         raise InvalidArgument.found("pairs", repr(pairs)[:80], "(template indices, search indices)")
     left, right = _indices(pairs[0], templates), _indices(pairs[1], regions)
-    if len(left) != len(right) or not 1 <= len(left) <= MAX_PAIRS:
+    if len(left) != len(right) or not 1 <= len(left) <= (most or len(left)):
         found = f"{len(left)} and {len(right)} indices"
-        raise InvalidArgument.found("pairs", found, f"two lists of one length, 1 to {MAX_PAIRS}")
+        expected = "two lists of one length, " + (f"1 to {most}" if most else "at least 1")
+        raise InvalidArgument.found("pairs", found, expected)
     return left, right
 
 
@@ -143,9 +151,14 @@ def _indices(side: Indices, count: int) -> tuple[int, ...]:
         indices = np.asarray(side)
     except ValueError as error:
         raise InvalidArgument.found("pairs", repr(side)[:80], "flat lists of integers") from error
-    if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
+    if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu") or _has_truth(side):
         raise InvalidArgument.found("pairs", f"{indices.dtype} {indices.shape}", "flat lists of integers")
     if indices.size and (indices.min() < 0 or indices.max() >= count):
         worst = indices.min() if indices.min() < 0 else indices.max()
         raise InvalidArgument.found("pairs", f"index {worst}", f"0 to {count - 1}")
     return tuple(indices.tolist())
+
+
+def _has_truth(side: Indices) -> bool:
+    """Tell whether there is a truth value among integers: numpy takes it for one of them."""
+    return isinstance(side, list | tuple) and any(isinstance(index, bool) for index in side)

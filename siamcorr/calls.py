@@ -18,6 +18,7 @@ from siamcorr.errors import InvalidArgument
 from siamcorr.shapes import Correlation, IntPair
 
 __all__ = [
+    "DEFAULT_TENSOR",
     "CorrelateCall",
     "CorrelateOptions",
     "Features",
@@ -36,6 +37,9 @@ Handle: TypeAlias = str | Template
 Image: TypeAlias = bytes | npt.NDArray[np.uint8]
 OutputKind: TypeAlias = Literal["map", "peaks", "both"]
 MapDtype: TypeAlias = Literal["float32", "float16"]
+
+DEFAULT_TENSOR = "features"
+"""What a template's only tensor is called when its maker did not name it."""
 
 _MAX_TOP_K = 1024
 

@@ -24,6 +24,7 @@ from siamcorr.arguments import (
     as_pairs,
 )
 from siamcorr.calls import (
+    DEFAULT_TENSOR,
     CorrelateCall,
     Features,
     Frame,
@@ -40,10 +41,14 @@ from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import as_boxes
 from siamcorr.shapes import Correlation, IntPair
 
-__all__ = ["DEFAULT_TENSOR", "MAX_PEAKS", "correlate_call", "create_call", "handle_of", "update_rate", "update_source"]
-
-DEFAULT_TENSOR = "features"
-"""What a template's only tensor is called when its maker did not name it."""
+__all__ = [
+    "MAX_PEAKS",
+    "correlate_call",
+    "create_call",
+    "handle_of",
+    "update_rate",
+    "update_source",
+]
 
 _MAX_TENSORS = 64
 
@@ -109,7 +114,7 @@ def correlate_call(
     """
     handles = _handles(template)
     search = _search(features, image, box, model)
-    template_index, search_index = as_pairs(pairs, len(handles), search.count)
+    template_index, search_index = as_pairs(pairs, len(handles), search.count, most=MAX_PAIRS)
     if isinstance(template, str | Template) and (len(template_index) != 1 or pairs is not None):
         found = f"one template for {len(template_index)} responses"
         raise InvalidArgument.found("template", found, "a list of templates, which gives a list of responses")

@@ -71,7 +71,7 @@ class PayloadWriter:
 
     >>> message, writer = Tensor(), PayloadWriter()
     >>> writer.add(message, np.ones((2, 3), np.float32))
-    >>> message.length_bytes, writer.payload() == np.ones(6, np.float32).tobytes()
+    >>> message.length_bytes, b"".join(writer.parts) == np.ones(6, np.float32).tobytes()
     (24, True)
     """
 
@@ -98,12 +98,8 @@ class PayloadWriter:
 
     @property
     def parts(self) -> Sequence[memoryview]:
-        """The bytes of each array."""
+        """The bytes of each array: the payload, to be joined."""
         return self._parts
-
-    def payload(self) -> bytes:
-        """Return all arrays' bytes."""
-        return b"".join(self._parts)
 
 
 class PayloadReader:

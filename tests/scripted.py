@@ -18,8 +18,9 @@ from siamcorr.errors import SiamcorrError
 from siamcorr.v1 import correlation_service_pb2 as correlation_pb
 from siamcorr.v1 import error_pb2
 from siamcorr.v1 import template_service_pb2 as template_pb
-from siamcorr.wire.correlation import correlate_response, read_correlate_request
+from siamcorr.wire.correlation import read_correlate_request
 from siamcorr.wire.templates import write_template
+from whole_messages import correlate_response, read
 
 __all__ = [
     "PATIENCE_S",
@@ -183,7 +184,7 @@ def error_status(error: SiamcorrError, code: grpc.StatusCode, **changes: str) ->
 
 def answer(request: correlation_pb.CorrelateRequest) -> correlation_pb.CorrelateResponse:
     """Answer each pair with a map of one cell: the search region's first number."""
-    call = read_correlate_request(request)
+    call = read(read_correlate_request, request)
     regions: Any = getattr(call.search, "regions", np.zeros((len(call.search_index), 1)))
     return correlate_response(
         [

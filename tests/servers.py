@@ -24,10 +24,11 @@ from siamcorr.answers import Response, Template
 from siamcorr.checks import correlate_call, create_call
 from siamcorr.v1.correlation_service_pb2_grpc import CorrelationServiceStub
 from siamcorr.v1.template_service_pb2_grpc import TemplateServiceStub
-from siamcorr.wire.correlation import correlate_request, read_correlate_response
-from siamcorr.wire.templates import create_request, read_template
+from siamcorr.wire.correlation import read_correlate_response
+from siamcorr.wire.templates import read_template
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.server import Server
+from whole_messages import correlate_request, create_request, read
 
 __all__ = [
     "MODULE",
@@ -68,7 +69,7 @@ class Stubs:
     def correlate(self, template: Any, **options: Any) -> list[Response]:
         """Correlate as ``correlate_call`` is told."""
         request = correlate_request(correlate_call(template, **options))
-        return read_correlate_response(self.correlation.Correlate(request, timeout=PATIENCE_S))
+        return read(read_correlate_response, self.correlation.Correlate(request, timeout=PATIENCE_S))
 
 
 @dataclass(frozen=True, slots=True)

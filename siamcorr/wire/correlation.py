@@ -17,12 +17,10 @@ from siamcorr.peaks import Peak
 from siamcorr.shapes import Correlation, IntPair
 from siamcorr.tensors import PayloadReader, PayloadWriter, dtype_code, dtype_name
 from siamcorr.v1 import correlation_service_pb2 as pb
-from siamcorr.wire.envelope import Buffer, seal
+from siamcorr.wire.envelope import Buffer, Parts, seal
 from siamcorr.wire.parts import read_frame, write_frame
 
 __all__ = [
-    "correlate_request",
-    "correlate_response",
     "read_correlate_request",
     "read_correlate_response",
     "seal_correlate_request",
@@ -48,20 +46,8 @@ _OUTPUT_KINDS = {code: kind for kind, code in _OUTPUT_CODES.items()}
 _MAP_DTYPES = ("float32", "float16")
 
 
-def correlate_request(call: CorrelateCall) -> pb.CorrelateRequest:
-    """Build the request for a call."""
-    request, writer = _write_request(call)
-    request.payload = writer.payload()
-    return request
-
-
-def seal_correlate_request(call: CorrelateCall) -> list[Buffer]:
+def seal_correlate_request(call: CorrelateCall) -> Parts:
     """Return the bytes of the request for a call, to be joined."""
-    request, writer = _write_request(call)
-    return seal(request, writer.parts)
-
-
-def _write_request(call: CorrelateCall) -> tuple[pb.CorrelateRequest, PayloadWriter]:
     request, writer = pb.CorrelateRequest(), PayloadWriter()
     request.templates.extend(call.templates)
     if isinstance(call.search, Features):
@@ -82,20 +68,16 @@ def _write_request(call: CorrelateCall) -> tuple[pb.CorrelateRequest, PayloadWri
     request.output.map_dtype = dtype_code(call.output.map_dtype)
     request.output.top_k = call.output.top_k
     request.output.sum_channels = call.output.sum_channels
-    return request, writer
+    return seal(request, writer.parts)
 
 
-def read_correlate_request(request: pb.CorrelateRequest, payload: Buffer | None = None) -> CorrelateCall:
-    """Return the call that is asked for.
-
-    Args:
-        request: the message.
-        payload: its payload, where :func:`~siamcorr.wire.envelope.unseal` has taken it out.
+def read_correlate_request(request: pb.CorrelateRequest, payload: Buffer) -> CorrelateCall:
+    """Return the call that is asked for, of the two that :func:`~siamcorr.wire.envelope.unseal` gives.
 
     Raises:
         InvalidArgument: names the field.
     """
-    reader = PayloadReader(request.payload if payload is None else payload)
+    reader = PayloadReader(payload)
     options: CorrelateOptions = _read_search(request, reader)
     options |= _read_correlation(request.correlation)
     options |= _read_output(request.output)
@@ -110,20 +92,8 @@ def read_correlate_request(request: pb.CorrelateRequest, payload: Buffer | None 
     return correlate_call(list(request.templates), **options)
 
 
-def correlate_response(responses: Sequence[Response]) -> pb.CorrelateResponse:
-    """Build the message for one call's responses."""
-    message, writer = _write_response(responses)
-    message.payload = writer.payload()
-    return message
-
-
-def seal_correlate_response(responses: Sequence[Response]) -> list[Buffer]:
+def seal_correlate_response(responses: Sequence[Response]) -> Parts:
     """Return the bytes of the message for one call's responses, to be joined."""
-    message, writer = _write_response(responses)
-    return seal(message, writer.parts)
-
-
-def _write_response(responses: Sequence[Response]) -> tuple[pb.CorrelateResponse, PayloadWriter]:
     message, writer = pb.CorrelateResponse(), PayloadWriter()
     for response in responses:
         result = message.results.add(template=response.template, generation=response.generation)
@@ -135,20 +105,16 @@ def _write_response(responses: Sequence[Response]) -> tuple[pb.CorrelateResponse
             result.map_to_frame.x0, result.map_to_frame.y0 = place.x0, place.y0
             result.map_to_frame.step_x, result.map_to_frame.step_y = place.step_x, place.step_y
     _write_timings(message.timings, responses[0].timings)
-    return message, writer
+    return seal(message, writer.parts)
 
 
-def read_correlate_response(message: pb.CorrelateResponse, payload: Buffer | None = None) -> list[Response]:
-    """Return one call's responses.
-
-    Args:
-        message: the message.
-        payload: its payload, where :func:`~siamcorr.wire.envelope.unseal` has taken it out.
+def read_correlate_response(message: pb.CorrelateResponse, payload: Buffer) -> list[Response]:
+    """Return one call's responses, of the two that :func:`~siamcorr.wire.envelope.unseal` gives.
 
     Raises:
         InvalidArgument: the message is malformed.
     """
-    reader = PayloadReader(message.payload if payload is None else payload)
+    reader = PayloadReader(payload)
     timings = _read_timings(message.timings)
     responses = [_read_result(result, reader, timings) for result in message.results]
     reader.finish()

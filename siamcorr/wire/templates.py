@@ -9,20 +9,18 @@ from siamcorr.arguments import FEATURE_DTYPES
 from siamcorr.calls import Frame, TemplateSource
 from siamcorr.checks import handle_of, update_rate
 from siamcorr.errors import InvalidArgument
-from siamcorr.tensors import PayloadWriter, dtype_code, dtype_name
+from siamcorr.tensors import dtype_code, dtype_name
 from siamcorr.v1 import template_service_pb2 as pb
-from siamcorr.wire.envelope import Buffer, seal
+from siamcorr.wire.envelope import Buffer, Parts, seal
 from siamcorr.wire.parts import read_source, write_source
 
 __all__ = [
     "Update",
-    "create_request",
     "read_create_request",
     "read_template",
     "read_update_request",
     "seal_create_request",
     "seal_update_request",
-    "update_request",
     "write_template",
 ]
 
@@ -36,58 +34,34 @@ class Update:
     rate: float
 
 
-def create_request(source: TemplateSource) -> pb.CreateTemplateRequest:
-    """Build the request for new templates."""
-    request, writer = _write_create(source)
-    request.payload = writer.payload()
-    return request
-
-
-def seal_create_request(source: TemplateSource) -> list[Buffer]:
+def seal_create_request(source: TemplateSource) -> Parts:
     """Return the bytes of the request for new templates, to be joined."""
-    request, writer = _write_create(source)
-    return seal(request, writer.parts)
+    request = pb.CreateTemplateRequest()
+    return seal(request, write_source(request.features, request.frame, source))
 
 
-def read_create_request(request: pb.CreateTemplateRequest, payload: Buffer | None = None) -> TemplateSource:
-    """Return what the new templates are made from.
-
-    Args:
-        request: the message.
-        payload: its payload, where :func:`~siamcorr.wire.envelope.unseal` has taken it out.
+def read_create_request(request: pb.CreateTemplateRequest, payload: Buffer) -> TemplateSource:
+    """Return what new templates are made from, of the two that :func:`~siamcorr.wire.envelope.unseal` gives.
 
     Raises:
         InvalidArgument: names the field.
     """
-    bulk = request.payload if payload is None else payload
-    return read_source(request.WhichOneof("source"), request.features, request.frame, bulk)
+    return read_source(request.WhichOneof("source"), request.features, request.frame, payload)
 
 
-def update_request(update: Update) -> pb.UpdateTemplateRequest:
-    """Build the request for an update."""
-    request, writer = _write_update(update)
-    request.payload = writer.payload()
-    return request
-
-
-def seal_update_request(update: Update) -> list[Buffer]:
+def seal_update_request(update: Update) -> Parts:
     """Return the bytes of the request for an update, to be joined."""
-    request, writer = _write_update(update)
-    return seal(request, writer.parts)
+    request = pb.UpdateTemplateRequest(template=update.handle, rate=update.rate)
+    return seal(request, write_source(request.features, request.frame, update.source))
 
 
-def read_update_request(request: pb.UpdateTemplateRequest, payload: Buffer | None = None) -> Update:
-    """Return the update that is asked for.
-
-    Args:
-        request: the message.
-        payload: its payload, where :func:`~siamcorr.wire.envelope.unseal` has taken it out.
+def read_update_request(request: pb.UpdateTemplateRequest, payload: Buffer) -> Update:
+    """Return the update that is asked for, of the two that :func:`~siamcorr.wire.envelope.unseal` gives.
 
     Raises:
         InvalidArgument: names the field.
     """
-    bulk = request.payload if payload is None else payload
-    source = read_source(request.WhichOneof("source"), request.features, request.frame, bulk)
+    source = read_source(request.WhichOneof("source"), request.features, request.frame, payload)
     if isinstance(source, Frame) and source.count != 1:
         raise InvalidArgument.found("box", f"{source.count} boxes", "one box for one template")
     rate = request.rate if request.HasField("rate") else 1.0
@@ -118,15 +92,3 @@ def read_template(message: pb.Template) -> Template:
         size_bytes=message.size_bytes,
         idle_s=message.idle_s,
     )
-
-
-def _write_create(source: TemplateSource) -> tuple[pb.CreateTemplateRequest, PayloadWriter]:
-    request, writer = pb.CreateTemplateRequest(), PayloadWriter()
-    write_source(request.features, request.frame, source, writer)
-    return request, writer
-
-
-def _write_update(update: Update) -> tuple[pb.UpdateTemplateRequest, PayloadWriter]:
-    request, writer = pb.UpdateTemplateRequest(template=update.handle, rate=update.rate), PayloadWriter()
-    write_source(request.features, request.frame, update.source, writer)
-    return request, writer

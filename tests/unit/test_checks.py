@@ -11,9 +11,8 @@ import pytest
 from refusals import refused
 from siamcorr.answers import Template
 from siamcorr.arguments import MAX_PAIRS
-from siamcorr.calls import Frame
+from siamcorr.calls import DEFAULT_TENSOR, Frame
 from siamcorr.checks import (
-    DEFAULT_TENSOR,
     correlate_call,
     create_call,
     handle_of,
@@ -189,6 +188,7 @@ def test_pairs_are_lists_or_arrays(kind: Any) -> None:
         ([[0], [0, 1]], [0]),
         ([0.0], [0]),
         ([True], [0]),
+        ([True, 1], [0, 0]),
         (["0"], [0]),
         ([None], [0]),
         ([2], [0]),

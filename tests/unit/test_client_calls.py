@@ -21,6 +21,7 @@ from siamcorr.wire.correlation import read_correlate_request
 from siamcorr.wire.templates import read_create_request, read_update_request, write_template
 from siamcorr_client import _calls
 from siamcorr_client._calls import Call
+from whole_messages import read
 
 X = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
 TEMPLATE = Template("tpl_a", 2, (TensorInfo("features", "float32", (2, 2, 2)),), None, 32, 1.5)
@@ -52,10 +53,11 @@ def created(count: int) -> bytes:
 
 def test_a_source_is_sent_as_it_is() -> None:
     request = template_pb.CreateTemplateRequest.FromString(sent(CALLS["create from boxes"]))
-    assert bits(read_create_request(request)) == bits(TWO_BOXES)
-    update = template_pb.UpdateTemplateRequest.FromString(sent(CALLS["update"]))
-    assert bits(read_update_request(update).source) == bits({"features": X})
-    assert (read_update_request(update).handle, read_update_request(update).rate) == ("tpl_a", 0.5)
+    assert bits(read(read_create_request, request)) == bits(TWO_BOXES)
+    message = template_pb.UpdateTemplateRequest.FromString(sent(CALLS["update"]))
+    update = read(read_update_request, message)
+    assert bits(update.source) == bits({"features": X})
+    assert (update.handle, update.rate) == ("tpl_a", 0.5)
 
 
 def test_handles_and_tokens_are_sent() -> None:
@@ -67,7 +69,7 @@ def test_handles_and_tokens_are_sent() -> None:
 
 def test_a_correlate_call_is_sent_as_it_is_and_its_answer_read() -> None:
     request = correlation_pb.CorrelateRequest.FromString(sent(CALLS["correlate"]))
-    assert bits(read_correlate_request(request)) == bits(correlate_call(["a", "b"], features=X))
+    assert bits(read(read_correlate_request, request)) == bits(correlate_call(["a", "b"], features=X))
     responses = CALLS["correlate"].answer(answer(request).SerializeToString())
     assert [response.template for response in responses] == ["a", "b"]
 

@@ -24,7 +24,7 @@ def written(*arrays: Array) -> tuple[list[Tensor], bytes]:
     for array in arrays:
         messages.append(Tensor())
         writer.add(messages[-1], array)
-    return messages, writer.payload()
+    return messages, b"".join(writer.parts)
 
 
 def float32s(**changes: Any) -> Tensor:

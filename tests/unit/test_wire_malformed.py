@@ -18,16 +18,15 @@ from siamcorr.errors import InvalidArgument
 from siamcorr.v1 import correlation_service_pb2 as correlation_pb
 from siamcorr.v1 import template_service_pb2 as template_pb
 from siamcorr.v1.tensor_pb2 import Tensor
-from siamcorr.wire.correlation import correlate_request, read_correlate_request, read_correlate_response
+from siamcorr.wire.correlation import read_correlate_request, read_correlate_response
 from siamcorr.wire.envelope import unseal
 from siamcorr.wire.templates import (
     Update,
-    create_request,
     read_create_request,
     read_template,
     read_update_request,
-    update_request,
 )
+from whole_messages import correlate_request, create_request, read, update_request
 
 READERS: dict[type[Message], Callable[..., object]] = {
     correlation_pb.CorrelateRequest: read_correlate_request,
@@ -90,7 +89,7 @@ def changed(change: Callable[[Any], object], request: Any = None) -> InvalidArgu
     request = request or whole_call()
     change(request)
     with pytest.raises(InvalidArgument) as caught:
-        read_correlate_request(request)
+        read(read_correlate_request, request)
     return caught.value
 
 
@@ -169,7 +168,7 @@ def test_tensors_without_good_names_are_refused(names: tuple[str, ...]) -> None:
     request = named(*names)
     request.features.SetInParent()
     with pytest.raises(InvalidArgument, match="features"):
-        read_create_request(request)
+        read(read_create_request, request)
 
 
 def test_search_regions_from_nothing_are_refused() -> None:
@@ -177,7 +176,7 @@ def test_search_regions_from_nothing_are_refused() -> None:
     request.ClearField("search")
     request.ClearField("payload")
     with pytest.raises(InvalidArgument, match="neither features nor image"):
-        read_correlate_request(request)
+        read(read_correlate_request, request)
 
 
 def test_a_template_of_a_dtype_that_nobody_knows_is_refused() -> None:
@@ -187,19 +186,22 @@ def test_a_template_of_a_dtype_that_nobody_knows_is_refused() -> None:
 
 def test_templates_from_nothing_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="neither features nor image"):
-        read_create_request(template_pb.CreateTemplateRequest())
+        read(read_create_request, template_pb.CreateTemplateRequest())
 
 
 def test_an_update_from_many_boxes_is_refused() -> None:
     two = create_call(image=b"jpeg", boxes=[(0, 0, 1, 1), (0, 0, 2, 2)])
     with pytest.raises(InvalidArgument, match="box: found 2 boxes"):
-        read_update_request(update_request(Update("a", two, 1.0)))
+        read(read_update_request, update_request(Update("a", two, 1.0)))
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 1.5, float("nan")])
 def test_an_update_with_an_impossible_rate_is_refused(rate: float) -> None:
     with pytest.raises(InvalidArgument, match="rate: found"):
-        read_update_request(update_request(Update("a", {"features": np.ones((1, 1, 1), np.float32)}, rate)))
+        read(
+            read_update_request,
+            update_request(Update("a", {"features": np.ones((1, 1, 1), np.float32)}, rate)),
+        )
 
 
 def damaged(data: bytes, draw: st.DataObject) -> bytes:
