@@ -42,10 +42,11 @@ from siamcorr.errors import DeadlineExceeded, Draining, InternalError, TemplateN
 from siamcorr.frames import prepare
 from siamcorr.lane import Lane, LaneStats
 from siamcorr.launch import Launcher
+from siamcorr.planning import plan_correlate, plan_templates
 from siamcorr.requests import CorrelateRequest, Request, TemplateRequest
 from siamcorr.settings import DEFAULT_MODEL, EngineSettings
 from siamcorr.shared_bank import SharedBank
-from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask, plan_correlate, plan_templates
+from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask
 
 __all__ = ["Engine", "EngineStats"]
 
@@ -137,7 +138,10 @@ class Engine(BlockingCalls):
         """
         leases = self._bank.lease(call.templates)
         request = CorrelateRequest(leases, deadline_s, self._device, self._end)
-        return self._admit(request, lambda: plan_correlate(call, leases, self._embedders))
+        most = self.settings.max_multiply_adds
+        return self._admit(
+            request, lambda: plan_correlate(call, leases, self._embedders, max_multiply_adds=most)
+        )
 
     def submit_create(
         self, source: TemplateSource, deadline_s: float | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from siamcorr.embed import Embedder
+from siamcorr.embed import Embedder, embedder_of
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import Crop, check_inside, map_to_frame, search_crop, template_crop
 from siamcorr.images import channel_mean, cut, decode
-from siamcorr.tasks import PrepareTask, TemplateTask, embedder_of
+from siamcorr.tasks import PrepareTask, TemplateTask
 
 __all__ = ["MAX_CUT_PIXELS", "prepare"]
 

@@ -16,6 +16,7 @@ DEFAULT_MODEL = "hog"
 """The embedder of frames whose caller names none. It needs no weights."""
 
 _MOST = 1 << 50
+_COUNTS = ("budget_bytes", "max_jobs", "max_bytes", "max_batch", "max_image_pixels", "max_multiply_adds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class EngineSettings:
         max_bytes: bound of the bytes that they hold.
         max_batch: the most pairs in one launch, unless one call alone has more.
         max_image_pixels: bound of an image's width times height.
+        max_multiply_adds: bound of one call's work. One CPU core does some ten thousand million a second,
+            and what is launched cannot be stopped.
         check_finite: refuse features with NaN or infinity. It costs one reading pass over them.
         decode_threads: threads that decode images and cut out crops.
 
@@ -53,12 +56,13 @@ class EngineSettings:
     max_bytes: int = 256 << 20
     max_batch: int = 64
     max_image_pixels: int = 64_000_000
+    max_multiply_adds: int = 200_000_000_000
     check_finite: bool = True
     decode_threads: int = 2
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in ("budget_bytes", "max_jobs", "max_bytes", "max_batch", "max_image_pixels"):
+        for name in _COUNTS:
             as_count(getattr(self, name), name, most=_MOST)
         as_count(self.decode_threads, "decode_threads", most=256)
         if self.evict not in {"refuse", "lru"}:

@@ -153,6 +153,13 @@ class CommandLine:
         )
         add("--max-batch", "max_batch", "N", "pairs in one launch at most (64)", int)
         add("--max-image-pixels", "max_image_pixels", "N", "width times height at most (64000000)", int)
+        add(
+            "--max-multiply-adds",
+            "max_multiply_adds",
+            "N",
+            "work of one call at most, which no cancelling stops (200000000000)",
+            int,
+        )
         self._parser.add_argument(
             "--allow-nonfinite",
             dest="check_finite",

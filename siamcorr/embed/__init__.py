@@ -6,15 +6,15 @@ and on whatever thread, see :mod:`siamcorr.precision`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
 
-from siamcorr.errors import InvalidArgument
+from siamcorr.errors import InvalidArgument, ModelNotFound
 from siamcorr.geometry import CropSettings
 
-__all__ = ["MODELS", "Embedder", "load_embedder"]
+__all__ = ["MODELS", "Embedder", "embedder_of", "load_embedder"]
 
 MODELS = ("hog", "nanotrackv3")
 """The names that :func:`load_embedder` knows."""
@@ -57,6 +57,18 @@ def load_embedder(name: str, path: str | None, device: torch.device) -> Embedder
     if name not in _LOADERS:
         raise InvalidArgument.found("model", repr(name)[:80], f"one of {', '.join(MODELS)}")
     return _LOADERS[name](path, device)
+
+
+def embedder_of(name: str | None, embedders: Mapping[str, Embedder]) -> Embedder:
+    """Find an embedder.
+
+    Raises:
+        ModelNotFound: nothing of that name is loaded.
+    """
+    if name is not None and name in embedders:
+        return embedders[name]
+    loaded = ", ".join(embedders) or "none"
+    raise ModelNotFound(f"model: found {name!r:.80}, expected one that is loaded: {loaded}", field="model")
 
 
 def _hog(path: str | None, device: torch.device) -> Embedder:

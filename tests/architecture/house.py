@@ -45,7 +45,7 @@ FLOORS: tuple[dict[str, frozenset[str]], ...] = (
     {"calls": NUMPY, "geometry": NUMPY, "handles": TORCH},
     {"checks": NUMPY, "embed": TORCH, "eviction": TORCH, "images": IMAGES},
     {"bank": TORCH, "blocking": NUMPY, "tasks": TORCH, "wire": MESSAGES},
-    {"frames": IMAGES | TORCH, "shared_bank": TORCH},
+    {"frames": IMAGES | TORCH, "planning": TORCH, "shared_bank": TORCH},
     {"launch": TORCH},
     {"requests": TORCH},
     {"engine": IMAGES | TORCH},

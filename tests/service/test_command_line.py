@@ -24,8 +24,8 @@ def test_each_flag_sets_one_setting() -> None:
     flags = """
         --listen [::1]:0 --device cpu --model nanotrackv3=w.pt --template-bytes 512MiB --template-ttl 2.5
         --evict lru --max-jobs 7 --max-queue-bytes 3KiB --max-batch 5 --max-message-bytes 1GiB
-        --max-image-pixels 99 --drain-seconds 1.5 --log-format json --log-level debug --threads 3
-        --decode-threads 4 --stream-window 6 --allow-nonfinite
+        --max-image-pixels 99 --max-multiply-adds 1000 --drain-seconds 1.5 --log-format json
+        --log-level debug --threads 3 --decode-threads 4 --stream-window 6 --allow-nonfinite
     """
     assert CommandLine().read(flags.split()) == ServerConfig(
         listen="[::1]:0",
@@ -39,6 +39,7 @@ def test_each_flag_sets_one_setting() -> None:
             max_bytes=3 << 10,
             max_batch=5,
             max_image_pixels=99,
+            max_multiply_adds=1000,
             check_finite=False,
             decode_threads=4,
         ),

@@ -103,7 +103,7 @@ def test_a_call_without_an_answer_keeps_nothing_either(
 def test_whatever_planning_raises_gives_the_leases_back(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     template = engine.create_template(Z)

@@ -20,8 +20,9 @@ from siamcorr.errors import BankFull, InternalError, InvalidArgument, TemplateNo
 from siamcorr.launch import Launched, Launcher
 from siamcorr.ops import xcorr
 from siamcorr.peaks import find_peaks
+from siamcorr.planning import plan_correlate
 from siamcorr.shared_bank import SharedBank
-from siamcorr.tasks import CorrelateTask, TemplateKey, TemplateTask, plan_correlate
+from siamcorr.tasks import CorrelateTask, TemplateKey, TemplateTask
 
 RANDOM = np.random.default_rng(5)
 Z = RANDOM.standard_normal((3, 8, 3, 3), np.float32)

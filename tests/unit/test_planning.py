@@ -14,9 +14,10 @@ from refusals import refused
 from siamcorr.calls import Frame
 from siamcorr.checks import correlate_call
 from siamcorr.errors import ModelNotFound
+from siamcorr.planning import plan_correlate, plan_templates
 from siamcorr.resident import Lease
 from siamcorr.slabs import Row, RowForm, Slab
-from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask, plan_correlate, plan_templates
+from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask
 
 X = np.zeros((2, 8, 9, 9), np.float32)
 BOXES = [(10.0, 10.0, 20.0, 20.0), (5.0, 5.0, 9.0, 9.0)]
@@ -169,7 +170,7 @@ def test_two_frames_share_no_key() -> None:
 def test_what_comes_of_a_head_is_counted(head: tuple[int, int]) -> None:
     (plain,) = plan(leased(a={}))
     (headed,) = plan(leased(a={}), head=np.ones(head, np.float32))
-    assert headed.size_bytes == plain.size_bytes + head[0] * 7 * 7 * 4
+    assert headed.size_bytes == plain.size_bytes + head[0] * 7 * 7 * 4 + head[0] * head[1] * 4
 
 
 @pytest.mark.parametrize(
@@ -209,3 +210,26 @@ def test_features_are_one_template_whatever_their_tensors() -> None:
     assert isinstance(task, TemplateTask)
     assert (task.size, task.size_bytes, task.handle, task.rate) == (1, X.nbytes, "tpl_a", 0.5)
     assert task.key == plan_templates({"features": X[0]}, None, {}).key
+
+
+def test_what_a_call_makes_of_its_regions_and_weights_is_counted() -> None:
+    (plain,) = plan(leased(a={}), features=X[0])
+    (half,) = plan(leased(a={}), features=X[0].astype(np.float16))
+    (padded,) = plan(leased(a={}), features=X[0], padding=(2, 1))
+    (headed,) = plan(leased(a={}), features=X[0], head=np.ones((5, 1), np.float32))
+    rows, cols = X.shape[2:]
+    assert half.size_bytes == plain.size_bytes + X[0].nbytes // 2
+    assert padded.load.region_bytes == 8 * (rows + 4) * (cols + 2) * 4
+    assert headed.size_bytes == plain.size_bytes + 5 * 7 * 7 * 4 + 5 * 4
+    assert plain.multiply_adds == 8 * 3 * 3 * 7 * 7
+    assert headed.multiply_adds == plain.multiply_adds + 5 * 7 * 7
+
+
+def test_the_work_of_a_call_is_bounded() -> None:
+    templates = leased(a={}, b={"shape": (8, 2, 2)})
+    call = correlate_call(["a", "b"], features=X[0])
+    work = 8 * (9 * 49 + 4 * 64)
+    assert plan_correlate(call, templates, EMBEDDERS, max_multiply_adds=work)
+    error = refused(plan_correlate, call, templates, EMBEDDERS, max_multiply_adds=work - 1)
+    assert error.field == "request"
+    assert "multiply-adds" in error.message
