@@ -26,6 +26,7 @@ from siamcorr.errors import InternalError, InvalidArgument, SiamcorrError
 from siamcorr.ops import Head, batched_peaks, xcorr
 from siamcorr.peaks import Peak
 from siamcorr.resident import gather
+from siamcorr.shapes import resolve
 from siamcorr.shared_bank import SharedBank
 from siamcorr.tasks import CorrelateKey, CorrelateTask, Epilogue, TemplateTask
 
@@ -154,6 +155,10 @@ def _correlate(
     key: CorrelateKey, template: torch.Tensor, search: torch.Tensor, pairs: tuple[list[int], list[int]]
 ) -> torch.Tensor:
     correlation, epilogue = key.correlation, key.epilogue
+    head, sums = _head(epilogue), epilogue.output.sum_channels
+    if sums and head is None:  # a sum is a head of ones, which can be folded into the templates
+        outputs = resolve(correlation, key.template.shape, key.search).response[0]
+        head, sums = (Head(torch.ones(1, outputs)) if outputs > 1 else None), False
     response = xcorr(
         template,
         search,
@@ -166,9 +171,9 @@ def _correlate(
         gain=epilogue.gain,
         bias=_bias(epilogue),
         pairs=pairs,
-        head=_head(epilogue),
+        head=head,
     )
-    if epilogue.output.sum_channels:  # as a naive 1x1 correlation, whose bits do not depend on the batch
+    if sums and response.shape[1] > 1:
         response = xcorr(response.new_ones(1, response.shape[1], 1, 1), response)
     return response
 

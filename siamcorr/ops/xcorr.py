@@ -18,6 +18,7 @@ import torch
 
 from siamcorr.arguments import as_number
 from siamcorr.ops.arguments import Indices, as_offset, common_dtype, paired, resolve_batches
+from siamcorr.ops.fold import fold, fold_offset
 from siamcorr.ops.head import Head, as_head
 from siamcorr.ops.operands import Operands, Way, used_rows, view_as_weight
 from siamcorr.ops.planner import planned
@@ -148,7 +149,10 @@ def correlate(
         search, search_index = used_rows(search, search_index)
         weight = view_as_weight(template.to(dtype).contiguous(), correlation, resolved)
         regions = search.to(dtype).contiguous()
-        response = way(Operands(weight, regions, template_index, search_index, correlation, resolved))
+        operands = Operands(weight, regions, template_index, search_index, correlation, resolved)
+        if last is not None and way is planned and (folded := last.folded_into(operands)) is not None:
+            operands, offset, last = folded, last.offset_after(offset), None
+        response = way(operands)
         if gain != 1:
             response.mul_(gain)
         if offset is not None:
@@ -166,6 +170,17 @@ class _HeadStep:
         self.weight = head.weight.detach().to(device, dtype)[None, :, :, None, None].contiguous()
         self.bias = None if head.bias is None else head.bias.detach().to(device, dtype)[:, None, None]
         self.resolved = resolve(self.correlation, self.weight.shape[1:], response)
+
+    def folded_into(self, operands: Operands) -> Operands | None:
+        """Return the operands of correlation and head in one, where that is worth it."""
+        return fold(operands, self.weight[0, :, :, 0, 0], self.resolved.groups)
+
+    def offset_after(self, offset: torch.Tensor | None) -> torch.Tensor | None:
+        """Return what is to be added once it is folded in: its bias and what it makes of ``offset``."""
+        if offset is None:
+            return self.bias
+        made = fold_offset(offset, self.weight[0, :, :, 0, 0], self.resolved.groups)
+        return made if self.bias is None else made + self.bias
 
     def __call__(self, response: torch.Tensor, way: Way) -> torch.Tensor:
         shared, each = (0,) * len(response), tuple(range(len(response)))
