@@ -9,7 +9,7 @@ DEV_READY := .venv/.dev-ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format protos clean
+.PHONY: help demo test bench lint format protos clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -19,6 +19,9 @@ demo: $(DEMO_READY) ## run the demo; on a fresh clone, install what it needs fir
 
 test: lint ## run everything that CI runs: style, types, tests
 	$(BIN)/pytest
+
+bench: $(DEMO_READY) ## measure the operators; CASES="a d" runs some rows, OUT=file.json writes them
+	$(BIN)/python tests/benchmarks/run.py $(CASES) $(if $(OUT),--out $(OUT))
 
 lint: $(DEV_READY) ## run the style and type checks
 	$(BIN)/ruff check

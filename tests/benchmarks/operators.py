@@ -1,0 +1,145 @@
+"""Rows about the operators alone, one thread, each against the plain trick or against float64."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import product
+from typing import Any
+
+import torch
+
+from benchmarks.timing import Row, race
+from siamcorr.ops import Head, xcorr, xcorr_reference
+
+__all__ = ["ROWS"]
+
+TURNS = 7
+SIAMFC = (256, 6, 6), (256, 22, 22)
+GRID = [
+    (kind, template, search, batch)
+    for (kind, template, search), batch in product(
+        [
+            ("naive", (256, 6, 6), (256, 22, 22)),
+            ("naive", (96, 8, 8), (96, 16, 16)),
+            ("naive", (32, 17, 17), (32, 49, 49)),
+            ("depthwise", (256, 4, 4), (256, 24, 24)),
+            ("depthwise", (256, 5, 5), (256, 29, 29)),
+            ("depthwise", (256, 7, 7), (256, 31, 31)),
+            ("depthwise", (96, 4, 4), (96, 18, 18)),
+            ("depthwise", (16, 31, 31), (16, 63, 63)),
+            ("upchannel", (2560, 4, 4), (256, 20, 20)),
+            ("upchannel", (1280, 4, 4), (256, 22, 22)),
+            ("pixelwise", (96, 8, 8), (96, 16, 16)),
+            ("pixelwise", (48, 8, 8), (48, 16, 16)),
+        ],
+        (1, 2, 8, 16, 32),
+    )
+]
+NOTICEABLE_S, TOLERATED_S = 100e-6, 15e-6
+
+
+def _pairs(
+    template: tuple[int, ...], search: tuple[int, ...], templates: int, regions: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(templates * 100 + regions)
+    return (
+        torch.randn((templates, *template), generator=generator),
+        torch.randn((regions, *search), generator=generator),
+    )
+
+
+@contextmanager
+def _trick_only() -> Iterator[None]:
+    os.environ["SIAMCORR_PLAN"] = "trick"
+    try:
+        yield
+    finally:
+        del os.environ["SIAMCORR_PLAN"]
+
+
+def _by_trick(call: Callable[[], torch.Tensor]) -> torch.Tensor:
+    with _trick_only():
+        return call()
+
+
+def _against_trick(
+    case: str, what: str, at_least: float, template: torch.Tensor, search: torch.Tensor, **options: Any
+) -> Row:
+    call = partial(xcorr, template, search, **options)
+    timed = race(partial(_by_trick, call), call, turns=TURNS)
+    note = f"{timed.slow_s * 1e3:.2f} ms by the trick, {timed.fast_s * 1e3:.2f} ms planned"
+    return Row(case, what, timed.ratio, at_least, note)
+
+
+def naive_pairs() -> Iterator[Row]:
+    """Row a."""
+    yield _against_trick("a", "naive, 32 pairs, 256x6x6 on 256x22x22", 11, *_pairs(*SIAMFC, 32, 32))
+
+
+def naive_shared_search() -> Iterator[Row]:
+    """Row b."""
+    yield _against_trick("b", "naive, 32 templates on one search region", 40, *_pairs(*SIAMFC, 32, 1))
+
+
+def naive_shared_template() -> Iterator[Row]:
+    """Row c."""
+    yield _against_trick("c", "naive, one template on 32 search regions", 11, *_pairs(*SIAMFC, 1, 32))
+
+
+def depthwise_pairs() -> Iterator[Row]:
+    """Row d."""
+    for size, region in ((5, 29), (7, 31)):
+        template, search = _pairs((256, size, size), (256, region, region), 32, 32)
+        what = f"depthwise, 32 pairs, 256x{size}x{size} on 256x{region}x{region}"
+        yield _against_trick("d", what, 1.2, template, search, kind="depthwise")
+
+
+def depthwise_with_head() -> Iterator[Row]:
+    """Row e."""
+    head = Head(torch.randn(1, 256, generator=torch.Generator().manual_seed(1)))
+    for size, region, at_least in ((5, 29, 1.2), (7, 31, 1.05)):
+        template, search = _pairs((256, size, size), (256, region, region), 32, 32)
+        what = f"depthwise and a head of 1 output, 256x{size}x{size}"
+        yield _against_trick("e", what, at_least, template, search, kind="depthwise", head=head)
+
+
+def grid() -> Iterator[Row]:
+    """Row g: the worst cell where the trick takes 100 us or more; elsewhere 15 us more are tolerated."""
+    worst = (float("inf"), "")
+    for kind, template, search, batch in GRID:
+        z, x = _pairs(template, search, batch, batch)
+        call = partial(xcorr, z, x, kind)
+        timed = race(partial(_by_trick, call), call, turns=5, turn_s=0.03)
+        ratio = timed.ratio
+        if timed.slow_s < NOTICEABLE_S:
+            ratio = 1.0 if timed.fast_s - timed.slow_s <= TOLERATED_S else timed.slow_s / timed.fast_s
+        worst = min(worst, (ratio, f"{kind} {template} on {search}, {batch} pairs"))
+    yield Row("g", f"the worst of {len(GRID)} cells", worst[0], 0.95, worst[1])
+
+
+def accuracy() -> Iterator[Row]:
+    """Row i: 1e-5 over the norm of the difference over the norm, of the planned way and of the trick."""
+    worst = (0.0, "")
+    for kind, template, search, batch in GRID:
+        if batch > 2 or max(template) > 1000:
+            continue
+        z, x = _pairs(template, search, batch, batch)
+        call, exact = partial(xcorr, z, x, kind), xcorr_reference(z, x, kind)
+        for name, found in (("planned", call()), ("trick", _by_trick(call))):
+            error = float((found.double() - exact).norm() / exact.norm())
+            worst = max(worst, (error, f"{error:.1e} {name}, {kind} {template} on {search}, {batch} pairs"))
+    yield Row("i", "1e-5 over the largest relative error", 1e-5 / worst[0], 1.0, worst[1])
+
+
+ROWS: dict[str, Callable[[], Iterator[Row]]] = {
+    "a": naive_pairs,
+    "b": naive_shared_search,
+    "c": naive_shared_template,
+    "d": depthwise_pairs,
+    "e": depthwise_with_head,
+    "g": grid,
+    "i": accuracy,
+}
