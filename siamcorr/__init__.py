@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ _HOMES = {"Engine": "siamcorr.engine", "EngineSettings": "siamcorr.settings"}
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use, so that ``import siamcorr`` stays light."""
+    if name == "__version__":
+        return version("siamcorr")
     if name not in _HOMES:
         raise AttributeError(f"module 'siamcorr' has no attribute {name!r}")
     try:

@@ -125,7 +125,7 @@ def _own(call: CorrelateCall, lease: Lease) -> _Own:
     name = call.tensor or next(iter(lease.rows))
     if name not in lease.rows or (not call.tensor and len(lease.rows) > 1):
         expected = f"one of the template's: {', '.join(lease.rows)}"
-        raise InvalidArgument.found("tensor", repr(call.tensor), expected)
+        raise InvalidArgument.found("tensor", repr(call.tensor or None), expected)
     model = (call.search.model or lease.model) if isinstance(call.search, Frame) else None
     return name, lease.rows[name].form, model
 
@@ -139,7 +139,8 @@ def _key(
         shape, dtype = tuple(regions.shape[1:]), regions.dtype.name
     else:
         if model is None:
-            raise InvalidArgument.found("model", "none", "a name: the template was made from features")
+            expected = "the name of an embedder, because the template was made from features"
+            raise InvalidArgument.found("model", "none", expected)
         embedder = embedder_of(model, embedders)
         shape, dtype = embedder.shape(embedder.crop.search_px), "uint8"
     return CorrelateKey(name, form, shape, dtype, model, call.correlation, epilogue)

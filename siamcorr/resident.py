@@ -100,7 +100,9 @@ def check_same_form(rows: Mapping[str, Row], forms: Mapping[str, RowForm]) -> No
         raise InvalidArgument.found("features", f"tensors {sorted(forms)}", f"the template's {sorted(rows)}")
     for name, row in rows.items():
         if forms[name] != row.form:
-            found, expected = (f"{form.dtype} {form.shape}" for form in (forms[name], row.form))
+            found, expected = (
+                f"{str(form.dtype).removeprefix('torch.')} {form.shape}" for form in (forms[name], row.form)
+            )
             raise InvalidArgument.found("features", f"{name} of {found}", f"the template's {expected}")
 
 

@@ -230,7 +230,10 @@ def _divisor(correlation: Correlation, number: int, what: str) -> int:
 def _shape(sizes: Sequence[int], field: str, axes: int) -> Shape:
     shape = tuple(sizes)
     if len(shape) != axes:
-        raise InvalidArgument.found(field, f"{len(shape)} axes {shape}", f"{axes} axes a sample")
+        expected = f"{axes} axes a sample"
+        if field == "template" and len(shape) == 4:
+            expected += ": no batch axis, or the kind grouped"
+        raise InvalidArgument.found(field, f"{len(shape)} axes {shape}", expected)
     if not all(1 <= size <= MAX_COUNT for size in shape):
         raise InvalidArgument.found(field, f"shape {shape}", f"sizes from 1 to {MAX_COUNT}")
     return shape

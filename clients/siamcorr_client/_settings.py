@@ -64,7 +64,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what gRPC would refuse later, or not at all."""
-        if not isinstance(self.target, str) or not self.target:
+        target = self.target
+        if not isinstance(target, str) or ":" not in target or target.startswith(("http:", "https:")):
             raise InvalidArgument.found("target", repr(self.target)[:80], "HOST:PORT")
         as_timeout(self.timeout_s)
         for name, most in (("max_message_bytes", _MAX_MESSAGE_BYTES), ("attempts", _MAX_ATTEMPTS)):

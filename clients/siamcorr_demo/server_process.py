@@ -26,7 +26,8 @@ from siamcorr.errors import ServerUnavailable
 
 __all__ = ["COMMAND", "running_server"]
 
-COMMAND = (sys.executable, "-m", "siamcorr_server", "--listen", "127.0.0.1:0")
+COMMAND = (sys.executable, "-P", "-m", "siamcorr_server", "--listen", "127.0.0.1:0")
+"""How a server is started; -P, because a folder called siamcorr where the demo runs is no package."""
 
 _READY = "listening on "
 _END_S = 10.0

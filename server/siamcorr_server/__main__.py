@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 os._exit(0)  # the runner, and Python itself, would wait for what is left behind
     except CallerError as error:
         command_line.refuse(error)
+    except ModuleNotFoundError as error:
+        print(f"siamcorr-server needs {error.name}: pip install 'siamcorr[server]'", file=sys.stderr)  # noqa: T201
+        return 1
     except KeyboardInterrupt:  # while starting: there is nothing to finish
         return 128 + signal.SIGINT
     return 0

@@ -138,6 +138,19 @@ def test_what_needs_torch_names_the_extra(statement: str, base_install: list[Pat
     assert "siamcorr[engine]" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("program", "extra"),
+    [("siamcorr_server.__main__", "siamcorr[server]"), ("siamcorr_demo.start", "siamcorr[demo]")],
+)
+def test_a_program_without_its_extra_says_so_in_one_line(
+    program: str, extra: str, base_install: list[Path]
+) -> None:
+    done = run_with(base_install, f"sys.argv[1:] = []\nfrom {program} import main\nsys.exit(main())")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert extra in line
+
+
 def test_what_is_not_required_is_out_of_reach(base_install: list[Path]) -> None:
     for module in ("torch", "cv2", "google.rpc", "pytest"):
         done = run_with(base_install, f"import {module}")

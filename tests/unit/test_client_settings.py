@@ -41,6 +41,8 @@ def policies(made: Settings) -> dict[str, Any]:
     ("name", "value"),
     [
         ("target", ""),
+        ("target", "localhost"),
+        ("target", "http://127.0.0.1:50051"),
         ("target", None),
         ("target", 50051),
         ("timeout_s", 0),

@@ -40,7 +40,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
 
 
 def test_the_servers_own_command_asks_for_a_free_port_of_this_machine() -> None:
-    assert list(COMMAND) == [sys.executable, "-m", "siamcorr_server", "--listen", "127.0.0.1:0"]
+    assert list(COMMAND) == [sys.executable, "-P", "-m", "siamcorr_server", "--listen", "127.0.0.1:0"]
 
 
 def test_its_address_is_what_it_says_after_anything_else_that_it_says() -> None:

@@ -72,7 +72,7 @@ def test_a_blend_leaves_the_template_and_needs_its_form() -> None:
     one = lease({"z": torch.ones(4)})
     blend(one, {"z": torch.zeros(4)}, 0.5)
     assert torch.equal(gather([one], "z"), torch.ones(1, 4))
-    with pytest.raises(InvalidArgument, match="the template's torch"):
+    with pytest.raises(InvalidArgument, match="the template's float32"):
         blend(one, {"z": torch.zeros(4, dtype=torch.float16)}, 0.5)
 
 
