@@ -6,6 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PIP_READY := .venv/.pip-ready
 DEMO_READY := .venv/.demo-ready
 DEV_READY := .venv/.dev-ready
+SOURCES := $(shell find siamcorr server clients -name '*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -14,13 +15,14 @@ DEV_READY := .venv/.dev-ready
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-demo: $(DEMO_READY) ## run the demo; on a fresh clone, install what it needs first
+# Who develops has an editable install already, and keeps it.
+demo: $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY)) ## run the demo; on a fresh clone, install what it needs first
 	$(BIN)/siamcorr-demo
 
 test: lint ## run everything that CI runs: style, types, tests
 	$(BIN)/pytest
 
-bench: $(DEMO_READY) ## measure the operators; CASES="a d" runs some rows, OUT=file.json writes them
+bench: $(DEV_READY) ## measure the operators; CASES="a d" runs some rows, OUT=file.json writes them
 	$(BIN)/python tests/benchmarks/run.py $(CASES) $(if $(OUT),--out $(OUT))
 
 lint: $(DEV_READY) ## run the style and type checks
@@ -40,12 +42,14 @@ clean: ## remove .venv, caches and what was built
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than the files that say what to install, or the install runs again.
-$(DEMO_READY): $(PIP_READY) pyproject.toml constraints.txt
-	$(PIP_INSTALL) --editable '.[demo]'
+$(DEMO_READY): $(PIP_READY) pyproject.toml constraints.txt $(SOURCES)
+	@echo "installing into .venv: about 1.3 GB the first time, a minute or more"
+	$(PIP_INSTALL) '.[demo]'
 	@touch $@
 
-$(DEV_READY): $(DEMO_READY)
-	$(PIP_INSTALL) --group dev
+$(DEV_READY): $(PIP_READY) pyproject.toml constraints.txt
+	@echo "installing into .venv, editable"
+	$(PIP_INSTALL) --group dev --editable '.[demo]'
 	@touch $@
 
 # The pip that comes with Python 3.11 knows neither --group nor --build-constraint.
