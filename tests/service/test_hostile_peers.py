@@ -65,8 +65,8 @@ def never_reading(address: str, template: str, window: int = WIDEST) -> Iterator
 
 @pytest.fixture
 def narrow() -> Iterator[RunningServer]:
-    """Return a server with room for one large map."""
-    with serving(EngineSettings(device="cpu", models={}, max_bytes=LARGE_BYTES + 1000)) as running:
+    """Return a server with room for one large map, and for the padded region that it is made of."""
+    with serving(EngineSettings(device="cpu", models={}, max_bytes=2 * LARGE_BYTES + 50)) as running:
         yield running
 
 
