@@ -43,7 +43,7 @@ clean: ## remove .venv, caches and what was built
 
 # A stamp is newer than the files that say what to install, or the install runs again.
 $(DEMO_READY): $(PIP_READY) pyproject.toml constraints.txt $(SOURCES)
-	@echo "installing into .venv: about 1.3 GB the first time, a minute or more"
+	@echo "installing into .venv: a minute or more the first time"
 	$(PIP_INSTALL) '.[demo]'
 	@touch $@
 

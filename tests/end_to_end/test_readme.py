@@ -19,6 +19,7 @@ from architecture.house import ROOT
 from servers import RunningServer, serving
 from siamcorr import EngineSettings, errors
 from siamcorr.errors import CallerError, InternalError, OverloadError
+from siamcorr.shapes import KINDS, Correlation, resolve
 from siamcorr_client import Client
 from siamcorr_demo.__main__ import main as demonstrate
 from siamcorr_demo.clip import Clip
@@ -29,40 +30,38 @@ from siamcorr_server.config import ServerConfig
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
-FIRST, CALLS, TRACKER, IN_PROCESS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+FIRST, SET_UP, CALLS, TRACKER, IN_PROCESS = BLOCKS
 COMMANDS = re.findall(r"^    (?:\.venv/bin/)?((?:siamcorr-|make ).*)$", README, re.MULTILINE)
-RANDOM = np.random.default_rng(5)
 CLIP = Clip(frames=3)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def features(*shape: int) -> Any:
-    return RANDOM.standard_normal(shape, np.float32)
+def encoded(ending: str) -> Callable[[Any], bytes]:
+    return lambda pixels: cv2.imencode(ending, pixels)[1].tobytes()
 
 
-def encoded(ending: str) -> Callable[[int], bytes]:
-    return lambda index: cv2.imencode(ending, CLIP.image(index))[1].tobytes()
-
-
-IMAGES: Mapping[str, Callable[[int], Any]] = {
-    "pixels": CLIP.image,
+IMAGES: Mapping[str, Callable[[Any], Any]] = {
+    "pixels": lambda pixels: pixels,
     "JPEG": encoded(".jpg"),
     "PNG": encoded(".png"),
 }
 
 
-def run(block: str, names: dict[str, Any]) -> dict[str, Any]:
-    """Run a block of the README, and return its names."""
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102
+def run(block: str, names: dict[str, Any], server: RunningServer) -> dict[str, Any]:
+    """Run a block of the README against a server, and return its names."""
+    exec(compile(block.replace(ServerConfig().listen, server.address), "README.md", "exec"), names)  # noqa: S102
     return names
 
 
-def given(address: str) -> dict[str, Any]:
-    """What the README's readers have before its second example: their features and the first example."""
-    names = run(FIRST.replace(ServerConfig().listen, address), {})
-    shapes = {"z_cls": (256, 6, 6), "z_loc": (128, 4, 4), "z_new": (256, 6, 6), "xs": (3, 256, 22, 22)}
-    return names | {name: features(*shape) for name, shape in shapes.items()}
+def length(axis: str, sizes: Mapping[str, int]) -> float:
+    """Return an axis of the table, such as ``C/g``, in numbers."""
+    first, *others = re.split(r"([*/])", axis.replace("'", "_"))
+    value: float = sizes.get(first) or int(first)
+    for sign, name in zip(others[::2], others[1::2], strict=True):
+        value = value * sizes[name] if sign == "*" else value / sizes[name]
+    return value
 
 
 def section(title: str) -> str:
@@ -91,7 +90,7 @@ def test_the_first_example_prints_what_it_says(
 ) -> None:
     assert ServerConfig().listen in FIRST
     assert len(FIRST.splitlines()) < 15
-    run(FIRST.replace(ServerConfig().listen, server.address), {})
+    run(FIRST, {}, server)
     printed = capsys.readouterr().out
     (said,) = re.findall(r"print\(.*\n +# (.*\n)", FIRST)
     assert doctest.OutputChecker().check_output(said, printed, doctest.ELLIPSIS), printed
@@ -99,25 +98,36 @@ def test_the_first_example_prints_what_it_says(
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
-def test_every_call_that_is_shown_can_be_made(server: RunningServer, image: Callable[[int], Any]) -> None:
-    names = given(server.address)
-    with Client(server.address) as client:
-        names |= {
-            "client": client,
-            "other": client.create_template(names["z_new"]),
-            "frame": image(0),
-            "boxes": CLIP.boxes(0),
-            "last_box": (410, 120, 64, 48),
-            "weight": features(10, 256),
-            "bias": features(10),
-        }
-        run(CALLS, names)
+def test_every_call_that_is_shown_can_be_made(server: RunningServer, image: Callable[[Any], Any]) -> None:
+    names = run(SET_UP, run(FIRST, {}, server), server)
+    with names["client"]:
+        names["frame"] = image(names["frame"])
+        run(CALLS, names, server)
     assert [future.result().generation for future in names["futures"]] == [2, 2, 2]
-    assert len(names["cars"]) == len(CLIP.boxes(0))
+    assert [response.peak for response in names["responses"]] == 2 * [
+        future.result().peak for future in names["futures"]
+    ]
+    assert len(names["cars"]) == len(names["boxes"])
+    x, y, w, h = names["boxes"][0]  # where the template is from, in the same frame
+    assert names["middle"] == pytest.approx((x + w / 2, y + h / 2), abs=2)
     assert names["response"].map.shape == (1, 17, 17)
     assert names["response"].map.dtype == np.float16
     assert not names["response"].map.flags.writeable
     assert not server.engine.stats().bank.templates
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_of_shapes_is_the_operators(kind: str) -> None:
+    (head, *rows) = re.findall(r"^\| (`kind`|template|response map) \| (.*) \|$", README, re.MULTILINE)
+    column = head[1].split(" | ").index(kind)
+    # h and w are 2 and 3 cells, so that a search region of 8 x 10 has 7 x 8 positions.
+    sizes = {"C": 12, "h": 2, "w": 3, "k": 5, "g": 4, "O": 8, "H": 8, "W": 10, "H_": 7, "W_": 8}
+    template, response = (
+        tuple(int(length(axis, sizes)) for axis in row[1].split(" | ")[column].strip("()").split(", "))
+        for row in rows
+    )
+    correlation = Correlation(kind, groups=sizes["g"] if kind in {"groupwise", "grouped"} else None)
+    assert resolve(correlation, template, (12, 8, 10)).response == response
 
 
 def test_the_tracker_that_is_shown_follows_its_targets(server: RunningServer) -> None:
@@ -129,13 +139,13 @@ def test_the_tracker_that_is_shown_follows_its_targets(server: RunningServer) ->
             "frames": frames,
             "boxes": CLIP.boxes(0),
         }
-        run(TRACKER, names)
+        run(TRACKER, names, server)
     assert names["boxes"] == pytest.approx(CLIP.boxes(2), abs=8)
     assert names["scores"].shape == (4,)
 
 
 def test_the_same_calls_can_be_made_in_one_process(server: RunningServer) -> None:
-    names = run(IN_PROCESS, given(server.address))
+    names = run(IN_PROCESS, run(FIRST, {}, server), server)
     assert names["maps"][0].numpy() == pytest.approx(names["response"].map, rel=1e-5)
     assert names["response"].peaks
 
