@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamcorr.batcher import Batch, Batcher, Job, Limits
+from batchers import batcher, ids, jobs
+from siamcorr.batcher import Batch, Batcher, Job
 from siamcorr.errors import InternalError
-
-
-def batcher(max_jobs: int = 1000, max_bytes: int = 1000, max_batch: int = 32) -> Batcher:
-    return Batcher(Limits(max_jobs=max_jobs, max_bytes=max_bytes, max_batch=max_batch))
-
-
-def jobs(keys: str, first_id: int = 0, **fields: Any) -> list[Job]:
-    return [Job(first_id + n, key, **fields) for n, key in enumerate(keys)]
-
-
-def ids(batch: Batch | None) -> list[int]:
-    return [] if batch is None else [job.id for job in batch.jobs]
 
 
 def run_all(queue: Batcher, now_s: float = 0.0) -> list[list[int]]:

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from siamcorr.batcher import Batch, Batcher, Job, Limits
+from batchers import batcher, ids, jobs
+from siamcorr.batcher import Batcher, Job
 from siamcorr.errors import InternalError, InvalidArgument, QueueFull
-
-
-def batcher(max_jobs: int = 1000, max_bytes: int = 1000, max_batch: int = 32) -> Batcher:
-    return Batcher(Limits(max_jobs=max_jobs, max_bytes=max_bytes, max_batch=max_batch))
-
-
-def jobs(keys: str, first_id: int = 0, **fields: Any) -> list[Job]:
-    return [Job(first_id + n, key, **fields) for n, key in enumerate(keys)]
-
-
-def ids(batch: Batch | None) -> list[int]:
-    return [] if batch is None else [job.id for job in batch.jobs]
 
 
 def test_a_request_is_admitted_whole_or_not_at_all() -> None:
