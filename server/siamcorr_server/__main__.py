@@ -17,7 +17,7 @@ from siamcorr.errors import CallerError
 from siamcorr_server.command_line import CommandLine
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.logs import logging_to
-from siamcorr_server.memory import keep_freed_memory
+from siamcorr_server.memory import keep_freed_memory, spare_what_stays
 
 __all__ = ["main"]
 
@@ -57,6 +57,7 @@ async def _serve(config: ServerConfig) -> bool:
     engine = await asyncio.to_thread(Engine, config.engine)
     await asyncio.to_thread(engine.warm_up)
     await server.start(engine)
+    spare_what_stays()
     told_to_stop = _signalled()
     print(f"listening on {server.address}", flush=True)  # noqa: T201 - the promise to whoever starts it
     await told_to_stop

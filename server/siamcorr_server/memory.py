@@ -8,8 +8,9 @@ once the allocator keeps what it has. The price is that a process stays as large
 from __future__ import annotations
 
 import ctypes
+import gc
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["keep_freed_memory", "spare_what_stays"]
 
 # From glibc's malloc.h. Older ones take no larger threshold than this.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -30,3 +31,13 @@ def keep_freed_memory() -> bool:
     return bool(
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES) and mallopt(_M_TRIM_THRESHOLD, _KEPT_IN_ALL_BYTES)
     )
+
+
+def spare_what_stays() -> None:
+    """Let the garbage collector pass over all objects that are there now: torch's own, and the engine's.
+
+    They stay as long as the process. Looking through them again and again took a seventh of a busy server's
+    time.
+    """
+    gc.collect()
+    gc.freeze()

@@ -64,7 +64,6 @@ class Server:
         self._config = config
         self._interceptor = Interceptor(max_unread_bytes=config.engine.max_bytes)
         self._server = grpc.aio.server(
-            interceptors=[self._interceptor],
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", config.max_message_bytes),
@@ -91,8 +90,9 @@ class Server:
             stream_window=self._config.stream_window,
         )
         self._health = health.aio.HealthServicer()
-        correlation_rpc.add_CorrelationServiceServicer_to_server(self._correlation, self._server)  # type: ignore[no-untyped-call]
-        template_rpc.add_TemplateServiceServicer_to_server(TemplateService(engine), self._server)  # type: ignore[no-untyped-call]
+        registry = self._interceptor.before(self._server)
+        correlation_rpc.add_CorrelationServiceServicer_to_server(self._correlation, registry)  # type: ignore[no-untyped-call]
+        template_rpc.add_TemplateServiceServicer_to_server(TemplateService(engine), registry)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for service in SERVICES:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
