@@ -46,6 +46,7 @@ class ClientBase:
         attempts: int = 4,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Mapping[str, str] | None = None,
+        shared_memory: bool | int = False,
     ) -> None:
         """Prepare the channel; it connects at the first call.
 
@@ -58,6 +59,11 @@ class ClientBase:
             credentials: for an encrypted connection; None is one in the clear.
             metadata: headers that go with every call. Each call also has an ``x-request-id`` of its own,
                 unless it is given here. Errors carry it as a note.
+            shared_memory: True: what ``correlate`` sends and gets goes through memory shared with the server,
+                which must have that on (``--shared-memory``), on this host and under this user. The first
+                call fails if it has not. There are 32 slots of 8 MiB, or of as many bytes as is said here. A
+                call for which none is free or large enough goes through messages. Memory is taken as it is
+                used.
 
         Raises:
             InvalidArgument: names the option.
@@ -69,6 +75,7 @@ class ClientBase:
             attempts=attempts,
             credentials=credentials,
             metadata={} if metadata is None else metadata,
+            shared_memory=shared_memory,
         )
         self._closed = False
         self._connect()
@@ -83,10 +90,13 @@ class ClientBase:
     def _timeout(self, timeout_s: float | None) -> float:
         return self._settings.timeout_s if timeout_s is None else as_timeout(timeout_s)
 
-    def _prepare(self, call: Call[Any], timeout_s: float | None) -> Sending:
+    def _sending(self, call: Call[Any], limit_s: float) -> Sending:
+        return Sending(b"".join(call.parts), limit_s, self._headers())
+
+    def _check_call(self, call: Call[Any], timeout_s: float | None) -> float:
+        """Check one call, and return its timeout."""
         self._check_open()
-        self._check_size(call)
-        return Sending(b"".join(call.parts), self._timeout(timeout_s), self._headers())
+        return self._check_stream_call(call, timeout_s)
 
     def _check_stream_call(self, call: Call[Any], timeout_s: float | None) -> float:
         """Check one request of a stream, and return its timeout."""

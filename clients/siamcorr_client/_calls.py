@@ -6,7 +6,7 @@ They are made of what :mod:`siamcorr.checks` has checked, as the engine's are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -20,8 +20,10 @@ from siamcorr.v1 import template_service_pb2 as template_pb
 from siamcorr.wire.correlation import read_correlate_response, seal_correlate_request
 from siamcorr.wire.envelope import Buffer, Parts, unseal
 from siamcorr.wire.templates import Update, read_template, seal_create_request, seal_update_request
+from siamcorr_client._shared_memory import Loan, SharedMemory
 
 __all__ = [
+    "CORRELATE",
     "CORRELATE_STREAM",
     "Call",
     "correlate",
@@ -37,16 +39,32 @@ _T = TypeVar("_T")
 
 _CORRELATION = "/siamcorr.v1.CorrelationService"
 _TEMPLATES = "/siamcorr.v1.TemplateService"
+CORRELATE = f"{_CORRELATION}/Correlate"
 CORRELATE_STREAM = f"{_CORRELATION}/CorrelateStream"
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[_T]):
-    """One request: ``method`` is its path, ``parts`` its bytes, ``read`` takes the answer's bytes."""
+    """One request: ``method`` is its path, ``parts`` its bytes, ``read`` takes the answer's bytes.
+
+    ``loan`` is the slot of shared memory that it has, if it has one. Then :meth:`end` must be called.
+    """
 
     method: str
     parts: Parts
     read: Callable[[Buffer], _T]
+    loan: Loan | None = None
+
+    def through(self, memory: SharedMemory | None) -> Call[_T]:
+        """Return the same call with its payload in a slot of ``memory``, if there is one for it."""
+        if memory is None or self.method != CORRELATE or (loan := memory.lend(self.parts)) is None:
+            return self
+        return replace(self, parts=loan.parts, loan=loan)
+
+    def end(self) -> None:
+        """Let go of the slot, with or without an answer."""
+        if self.loan is not None:
+            self.loan.end()
 
     def answer(self, data: Buffer) -> _T:
         """Read the answer.
@@ -55,7 +73,7 @@ class Call(Generic[_T]):
             InternalError: it is malformed, or not an answer to this request.
         """
         try:
-            return self.read(data)
+            return self.read(data if self.loan is None else self.loan.answer(data))
         except (InvalidArgument, DecodeError) as error:
             raise InternalError(f"the server's answer cannot be read: {error}") from error
 
@@ -121,7 +139,7 @@ def correlate(call: CorrelateCall) -> Call[list[Response]]:
         _check_count(len(responses), pairs, "responses")
         return responses
 
-    return Call(f"{_CORRELATION}/Correlate", seal_correlate_request(call), read)
+    return Call(CORRELATE, seal_correlate_request(call), read)
 
 
 def correlate_as_written(

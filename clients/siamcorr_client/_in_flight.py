@@ -102,6 +102,8 @@ class InFlight(Generic[_F]):
     def take_all(self) -> list[_F]:
         """Take everything out of the books and return the futures that are still waited for."""
         futures = self.waiting()
+        for entry in self._entries.values():
+            entry.call.end()
         self._entries.clear()
         return futures
 
@@ -121,9 +123,9 @@ def fresh(error: SiamcorrError) -> SiamcorrError:
 
 
 def _outcome(call: Call[Answer], head: pb.CorrelateStreamResponse, response: Buffer) -> Answer | Exception:
-    if head.HasField("error"):
-        return error_of_status(head.error)
     try:
-        return call.answer(response)
+        return error_of_status(head.error) if head.HasField("error") else call.answer(response)
     except Exception as error:  # whatever it is, it concerns this request and not the stream
         return error
+    finally:
+        call.end()

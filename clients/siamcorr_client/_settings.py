@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,11 +31,14 @@ ChannelOptions = list[tuple[str, str | int]]
 _MAX_TIMEOUT_S = 86_400.0
 _MAX_ATTEMPTS = 5  # gRPC's own bound
 _MAX_MESSAGE_BYTES = 2**31 - 1
+_SLOT_BYTES = 8 << 20  # a raw frame of 1920x1080 takes 6 MB
+_SLOT_RANGE = (1 << 12, 1 << 30)
 _HEADER = re.compile(r"(?!grpc-)[a-z0-9_.-]+(?<!-bin)")
 _RECONNECT_MS = {"initial": 100, "min": 1_000, "max": 5_000}
 _READS = {
     "siamcorr.v1.CorrelationService": ("Correlate",),
     "siamcorr.v1.TemplateService": ("GetTemplate", "ListTemplates"),
+    "siamcorr.v1.SharedMemoryService": ("Attach",),
 }
 _WRITES = {"siamcorr.v1.TemplateService": ("CreateTemplate", "UpdateTemplate", "DeleteTemplate")}
 
@@ -60,6 +64,7 @@ class Settings:
     max_message_bytes: int
     attempts: int
     credentials: grpc.ChannelCredentials | None
+    shared_memory: bool | int
     metadata: Mapping[str, str] = field(repr=False)  # it may hold what nobody should read in a log
 
     def __post_init__(self) -> None:
@@ -75,10 +80,27 @@ class Settings:
         if self.credentials is not None and not isinstance(self.credentials, grpc.ChannelCredentials):
             found = type(self.credentials).__name__
             raise InvalidArgument.found("credentials", found, "grpc.ChannelCredentials or None")
+        self._check_shared_memory()
         if not isinstance(self.metadata, Mapping):
             raise InvalidArgument.found("metadata", type(self.metadata).__name__, "a mapping of strings")
         for key, value in self.metadata.items():
             _check_header(key, value)
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of a slot of shared memory; 0 where there is none."""
+        if isinstance(self.shared_memory, bool):
+            return _SLOT_BYTES if self.shared_memory else 0
+        return -(-self.shared_memory // 64) * 64
+
+    def _check_shared_memory(self) -> None:
+        value = self.shared_memory
+        least, most = _SLOT_RANGE
+        if not isinstance(value, bool) and (not is_int(value) or not least <= value <= most):
+            expected = f"True, False, or a slot's bytes from {least} to {most}"
+            raise InvalidArgument.found("shared_memory", repr(value)[:80], expected)
+        if value and sys.platform != "linux":
+            raise InvalidArgument.found("shared_memory", f"a system {sys.platform}", "Linux")
 
     def channel_options(self) -> ChannelOptions:
         """Return the options of the channel."""

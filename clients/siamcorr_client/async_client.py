@@ -17,9 +17,11 @@ from siamcorr.calls import CorrelateOptions, Handle, Image
 from siamcorr.checks import create_call, handle_of, update_rate, update_source
 from siamcorr.errors import Cancelled
 from siamcorr_client import _calls
+from siamcorr_client._attach import ATTACH, attach_async
 from siamcorr_client._base import ClientBase
 from siamcorr_client._calls import CORRELATE_STREAM, Call
 from siamcorr_client._errors import RpcFailure
+from siamcorr_client._shared_memory import SharedMemory
 from siamcorr_client.async_stream import AsyncCorrelateStream
 
 __all__ = ["AsyncClient"]
@@ -42,6 +44,8 @@ class AsyncClient(ClientBase):
     """
 
     _channel: grpc.aio.Channel | None = None
+    _memory: SharedMemory | None = None
+    _attached: asyncio.Task[None] | None = None
 
     async def create_template(
         self,
@@ -141,7 +145,10 @@ class AsyncClient(ClientBase):
         )
         headers = self._headers()
         return AsyncCorrelateStream(
-            lambda requests: method(requests, metadata=headers), self._check_stream_call, max_in_flight
+            lambda requests: method(requests, metadata=headers),
+            self._check_stream_call,
+            max_in_flight,
+            self._shared_memory,
         )
 
     async def wait_ready(self, timeout_s: float | None = None) -> None:
@@ -159,6 +166,9 @@ class AsyncClient(ClientBase):
         self._closed = True
         if self._channel is not None:
             await self._channel.close()
+        if self._attached is not None:
+            await asyncio.wait([self._attached])
+        self._memory = None
 
     async def __aenter__(self) -> Self:
         """Return the client itself."""
@@ -169,6 +179,9 @@ class AsyncClient(ClientBase):
     ) -> None:
         """Close the connection."""
         await self.close()
+
+    def _connect(self) -> None:
+        self._attaching = asyncio.Lock()
 
     def _open_channel(self) -> grpc.aio.Channel:
         """Return the channel, made at first use, because it belongs to the event loop that runs then."""
@@ -181,17 +194,35 @@ class AsyncClient(ClientBase):
         return self._channel
 
     async def _run(self, call: Call[_T], timeout_s: float | None) -> _T:
-        sending = self._prepare(call, timeout_s)
+        limit_s = self._check_call(call, timeout_s)
+        call = call.through(await self._shared_memory(limit_s))
+        sending = self._sending(call, limit_s)
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._open_channel().unary_unary(call.method)
         try:
             data = await method(sending.request, timeout=sending.timeout_s, metadata=sending.headers)
+            return call.answer(data)
         except grpc.RpcError as failure:
             raise sending.failed(cast(RpcFailure, failure)) from failure
         except asyncio.CancelledError as cancelled:
             if self._closed and not _is_cancelling():
                 raise Cancelled("the client was closed") from cancelled
             raise
-        return call.answer(data)
+        finally:
+            call.end()
+
+    async def _shared_memory(self, limit_s: float) -> SharedMemory | None:
+        """Return the region, if one is wanted, attached at the first call and again when it was lost."""
+        slot_bytes = self._settings.slot_bytes
+        if not slot_bytes or (self._memory is not None and not self._memory.is_lost):
+            return self._memory
+        async with self._attaching:
+            if self._memory is None or self._memory.is_lost:
+                method: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+                method, headers = self._open_channel().stream_stream(ATTACH), self._headers()
+                self._memory, self._attached = await attach_async(
+                    lambda said: method(said, metadata=headers), slot_bytes, limit_s
+                )
+            return self._memory
 
 
 def _is_cancelling() -> bool:

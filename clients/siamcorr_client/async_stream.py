@@ -7,7 +7,7 @@ that writes is cancelled, so the callers' tasks must not be the ones that write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self, Unpack, cast, overload
 
@@ -26,6 +26,7 @@ from siamcorr.errors import (
 from siamcorr_client._calls import Call, correlate_as_written
 from siamcorr_client._errors import RpcFailure, error_of_call
 from siamcorr_client._in_flight import FAREWELL_S, Answer, InFlight, fresh, stream_request
+from siamcorr_client._shared_memory import SharedMemory
 
 __all__ = ["AsyncCorrelateStream"]
 
@@ -46,11 +47,13 @@ class AsyncCorrelateStream:
         start: Callable[[AsyncIterator[bytes]], _Rpc],
         check: Callable[[Call[Any], float | None], float],
         max_in_flight: int,
+        memory: Callable[[float], Awaitable[SharedMemory | None]],
     ) -> None:
-        """Open the stream. ``check`` refuses what is too large, and tells the timeout in seconds."""
+        """Open the stream; the arguments are those of :class:`~siamcorr_client.CorrelateStream`."""
         self._in_flight: InFlight[asyncio.Future[Answer]] = InFlight(max_in_flight)
         self._free = asyncio.Semaphore(max_in_flight)
         self._check = check
+        self._memory = memory
         self._is_closing = False
         self._end: SiamcorrError | None = None
         self._requests: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -127,13 +130,15 @@ class AsyncCorrelateStream:
             await self.cancel()
 
     async def _exchange(self, call: Call[Any], limit: asyncio.Timeout) -> Answer:
+        loop = asyncio.get_running_loop()
+        memory = await self._memory((limit.when() or 0.0) - loop.time())
         await self._free.acquire()
         try:
             self._check_open()
         except SiamcorrError:
             self._free.release()
             raise
-        loop = asyncio.get_running_loop()
+        call = call.through(memory)
         future: asyncio.Future[Answer] = loop.create_future()
         request_id = self._in_flight.add(call, future)
         left_s = (limit.when() or 0.0) - loop.time()

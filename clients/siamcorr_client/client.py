@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TypeVar, cast
 
 import grpc
@@ -10,9 +11,11 @@ from siamcorr.answers import Response, Template
 from siamcorr.blocking import BlockingCalls
 from siamcorr.calls import CorrelateCall, TemplateSource
 from siamcorr_client import _calls
+from siamcorr_client._attach import ATTACH, attach
 from siamcorr_client._base import ClientBase
 from siamcorr_client._calls import CORRELATE_STREAM, Call
 from siamcorr_client._errors import RpcFailure
+from siamcorr_client._shared_memory import SharedMemory
 from siamcorr_client.stream import CorrelateStream
 
 __all__ = ["Client"]
@@ -45,6 +48,7 @@ class Client(ClientBase, BlockingCalls):
     """
 
     _channel: grpc.Channel
+    _memory: SharedMemory | None = None
 
     def stream(self, *, max_in_flight: int = 16) -> CorrelateStream:
         """Open a stream on which up to ``max_in_flight`` correlate requests are out at once.
@@ -60,7 +64,10 @@ class Client(ClientBase, BlockingCalls):
         method: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(CORRELATE_STREAM)
         headers = self._headers()
         return CorrelateStream(
-            lambda requests: method(requests, metadata=headers), self._check_stream_call, max_in_flight
+            lambda requests: method(requests, metadata=headers),
+            self._check_stream_call,
+            max_in_flight,
+            self._shared_memory,
         )
 
     def wait_ready(self, timeout_s: float | None = None) -> None:
@@ -83,8 +90,10 @@ class Client(ClientBase, BlockingCalls):
         """Close the connection. Calls that still wait in other threads end with ``Cancelled``."""
         self._closed = True
         self._channel.close()
+        self._memory = None
 
     def _connect(self) -> None:
+        self._attaching = threading.Lock()
         target, options = self._settings.target, self._settings.channel_options()
         if self._settings.credentials is None:
             self._channel = grpc.insecure_channel(target, options)
@@ -110,10 +119,26 @@ class Client(ClientBase, BlockingCalls):
         return self._run(_calls.correlate(call), timeout_s)
 
     def _run(self, call: Call[_T], timeout_s: float | None) -> _T:
-        sending = self._prepare(call, timeout_s)
+        limit_s = self._check_call(call, timeout_s)
+        call = call.through(self._shared_memory(limit_s))
+        sending = self._sending(call, limit_s)
         method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(call.method)
         try:
             data = method(sending.request, timeout=sending.timeout_s, metadata=sending.headers)
+            return call.answer(data)
         except grpc.RpcError as failure:
             raise sending.failed(cast(RpcFailure, failure)) from failure
-        return call.answer(data)
+        finally:
+            call.end()
+
+    def _shared_memory(self, limit_s: float) -> SharedMemory | None:
+        """Return the region, if one is wanted, attached at the first call and again when it was lost."""
+        slot_bytes = self._settings.slot_bytes
+        if not slot_bytes:
+            return None
+        with self._attaching:
+            if self._memory is None or self._memory.is_lost:
+                method: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(ATTACH)
+                headers = self._headers()
+                self._memory = attach(lambda said: method(said, metadata=headers), slot_bytes, limit_s)
+            return self._memory

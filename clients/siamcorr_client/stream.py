@@ -31,6 +31,7 @@ from siamcorr.errors import DeadlineExceeded, InternalError, InvalidArgument, Se
 from siamcorr_client._calls import Call, correlate_as_written
 from siamcorr_client._errors import RpcFailure, error_of_call
 from siamcorr_client._in_flight import FAREWELL_S, Answer, InFlight, fresh, stream_request
+from siamcorr_client._shared_memory import SharedMemory
 
 __all__ = ["CorrelateStream"]
 
@@ -51,10 +52,16 @@ class CorrelateStream:
         start: Callable[[Iterator[bytes]], _Rpc],
         check: Callable[[Call[Any], float | None], float],
         max_in_flight: int,
+        memory: Callable[[float], SharedMemory | None],
     ) -> None:
-        """Open the stream. ``check`` refuses what is too large, and tells the timeout in seconds."""
+        """Open the stream.
+
+        ``check`` refuses what is too large, and tells the timeout in seconds. ``memory`` tells through which
+        region payloads go, if any, within that time.
+        """
         self._in_flight: InFlight[Future[Any]] = InFlight(max_in_flight)
         self._check = check
+        self._memory = memory
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)  # a place is free, or the stream is closing or over
         self._sooner = threading.Condition(self._lock)  # there is a deadline before the one that is watched
@@ -105,14 +112,13 @@ class CorrelateStream:
         call = correlate_as_written(template, options)
         limit_s = self._check(call, timeout_s)
         deadline_s = time.monotonic() + limit_s
+        call = call.through(self._memory(limit_s))
         future: Future[Any] = Future()
-        with self._lock:
-            if not self._changed.wait_for(self._may_go_on, limit_s):
-                raise DeadlineExceeded(f"no place on the stream became free within {limit_s:g} s")
-            self._check_open()
-            request_id = self._in_flight.add(call, future, deadline_s)
-            if deadline_s < self._watched_s:
-                self._sooner.notify()
+        try:
+            request_id = self._enter(call, future, deadline_s, limit_s)
+        except SiamcorrError:
+            call.end()
+            raise
         self._requests.put(stream_request(request_id, deadline_s - time.monotonic(), call.parts))
         return future
 
@@ -146,6 +152,17 @@ class CorrelateStream:
             self.close()
         else:
             self.cancel()
+
+    def _enter(self, call: Call[Any], future: Future[Any], deadline_s: float, limit_s: float) -> int:
+        """Wait for a place, and return the id of the request that has it."""
+        with self._lock:
+            if not self._changed.wait_for(self._may_go_on, limit_s):
+                raise DeadlineExceeded(f"no place on the stream became free within {limit_s:g} s")
+            self._check_open()
+            request_id = self._in_flight.add(call, future, deadline_s)
+            if deadline_s < self._watched_s:
+                self._sooner.notify()
+            return request_id
 
     def _may_go_on(self) -> bool:
         return self._end is not None or self._is_closing or not self._in_flight.is_full

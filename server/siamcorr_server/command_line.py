@@ -106,6 +106,13 @@ class CommandLine:
             "bound of one message, in either direction (64MiB)",
             size_bytes,
         )
+        add(
+            "--shared-memory",
+            "shared_memory_bytes",
+            "SIZE",
+            "bound of all memory shared with clients of this host and user (0: off)",
+            size_bytes,
+        )
         add("--stream-window", "stream_window", "N", "requests of one stream in flight at most (64)", int)
         add("--drain-seconds", "drain_s", "S", "time to finish after the first signal (10)", float)
         self._parser.add_argument(

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
 
 from siamcorr import Engine
-from siamcorr.answers import Response
-from siamcorr.errors import Draining
+from siamcorr.errors import Draining, InvalidArgument, SiamcorrError
 from siamcorr.v1 import correlation_service_pb2 as pb
 from siamcorr.v1 import correlation_service_pb2_grpc as rpc
 from siamcorr.wire.correlation import read_correlate_request, seal_correlate_response
 from siamcorr.wire.envelope import Buffer, unseal
 from siamcorr_server.interceptor import Context, current_call
 from siamcorr_server.messages import join
-from siamcorr_server.streams import Stream
+from siamcorr_server.shared_memory import SharedMemoryService
+from siamcorr_server.streams import Seal, Stream, Submitted
 
 __all__ = ["CorrelationService"]
 
@@ -25,17 +24,20 @@ __all__ = ["CorrelationService"]
 class CorrelationService(rpc.CorrelationServiceServicer):
     """Correlates with an engine's templates, call by call or many in flight on a stream."""
 
-    def __init__(self, engine: Engine, *, max_message_bytes: int, stream_window: int) -> None:
+    def __init__(
+        self, engine: Engine, memory: SharedMemoryService, *, max_message_bytes: int, stream_window: int
+    ) -> None:
         """Serve ``engine``; the bounds are those of :class:`~siamcorr_server.config.ServerConfig`."""
         self._engine = engine
+        self._memory = memory
         self._max_message_bytes = max_message_bytes
         self._stream_window = stream_window
         self._streams: set[Stream] = set()
 
     async def Correlate(self, data: bytes, _: Context) -> bytes:
         """Answer one request."""
-        responses = await asyncio.wrap_future(self._submit(data, current_call().deadline_s))
-        return join(seal_correlate_response(responses), self._max_message_bytes)
+        future, seal = self._submit(data, current_call().deadline_s)
+        return join(seal(await asyncio.wrap_future(future)), self._max_message_bytes)
 
     async def CorrelateStream(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Answer the requests of one stream."""
@@ -58,7 +60,20 @@ class CorrelationService(rpc.CorrelationServiceServicer):
         for stream in self._streams:
             stream.drain(reason)
 
-    def _submit(self, data: Buffer, deadline_s: float | None) -> Future[list[Response]]:
-        call = read_correlate_request(*unseal(pb.CorrelateRequest, data))
+    def _submit(self, data: Buffer, deadline_s: float | None) -> Submitted:
+        try:
+            return self._admit(data, deadline_s)
+        except SiamcorrError as error:
+            raise error.with_traceback(None)  # noqa: B904 - its frames hold the payload, maybe in a slot
+
+    def _admit(self, data: Buffer, deadline_s: float | None) -> Submitted:
+        request, payload = unseal(pb.CorrelateRequest, data)
+        seal: Seal = seal_correlate_response
+        if request.HasField("shared"):
+            if len(payload):
+                raise InvalidArgument.found("shared", f"a payload of {len(payload)} bytes beside it", "none")
+            use, payload = self._memory.use(request.shared)
+            seal = use.seal
+        call = read_correlate_request(request, payload)
         current_call().templates += len(call.templates)
-        return self._engine.submit_correlate(call, deadline_s)
+        return Submitted(self._engine.submit_correlate(call, deadline_s), seal)

@@ -3,7 +3,8 @@
 Stopping:
 1. Health tells NOT_SERVING, so that balancers look elsewhere. New calls are refused with DRAINING, which
    clients try again: on another server, or on this one's successor.
-2. Streams read no more; what they have read is answered, then they end with DRAINING.
+2. Streams read no more; what they have read is answered, then they end with DRAINING. Those that share
+   memory end at once: what is in flight keeps its slots.
 3. The engine finishes what it has, until the time is over.
 4. When the last answer is written the connections close.
 
@@ -31,11 +32,14 @@ from siamcorr import Engine
 from siamcorr.errors import Draining, InvalidArgument
 from siamcorr.v1 import correlation_service_pb2 as correlation_pb
 from siamcorr.v1 import correlation_service_pb2_grpc as correlation_rpc
+from siamcorr.v1 import shared_memory_service_pb2 as memory_pb
+from siamcorr.v1 import shared_memory_service_pb2_grpc as memory_rpc
 from siamcorr.v1 import template_service_pb2 as template_pb
 from siamcorr.v1 import template_service_pb2_grpc as template_rpc
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.correlation import CorrelationService
 from siamcorr_server.interceptor import Interceptor
+from siamcorr_server.shared_memory import SharedMemoryService
 from siamcorr_server.templates import TemplateService
 
 __all__ = ["SERVICES", "Server"]
@@ -43,6 +47,7 @@ __all__ = ["SERVICES", "Server"]
 SERVICES = (
     correlation_pb.DESCRIPTOR.services_by_name["CorrelationService"].full_name,
     template_pb.DESCRIPTOR.services_by_name["TemplateService"].full_name,
+    memory_pb.DESCRIPTOR.services_by_name["SharedMemoryService"].full_name,
 )
 """Full names of siamcorr's own services."""
 
@@ -84,8 +89,10 @@ class Server:
     async def start(self, engine: Engine) -> None:
         """Serve ``engine`` from now on."""
         self._engine = engine
+        self._memory = SharedMemoryService(self._config.shared_memory_bytes)
         self._correlation = CorrelationService(
             engine,
+            self._memory,
             max_message_bytes=self._config.max_message_bytes,
             stream_window=self._config.stream_window,
         )
@@ -93,6 +100,7 @@ class Server:
         registry = self._interceptor.before(self._server)
         correlation_rpc.add_CorrelationServiceServicer_to_server(self._correlation, registry)  # type: ignore[no-untyped-call]
         template_rpc.add_TemplateServiceServicer_to_server(TemplateService(engine), registry)  # type: ignore[no-untyped-call]
+        memory_rpc.add_SharedMemoryServiceServicer_to_server(self._memory, registry)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for service in SERVICES:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -112,6 +120,7 @@ class Server:
         reason = Draining("the server is shutting down")
         self._interceptor.refuse(reason)
         self._correlation.drain(reason)
+        self._memory.drain(reason)
         await self._health.enter_graceful_shutdown()
         is_idle = await _within(drain_s + _LAST_WORDS_S, self._close_engine(drain_s))
         await self._interceptor.finish(max(end_s - time.monotonic(), _LAST_WORDS_S))

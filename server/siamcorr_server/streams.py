@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import grpc
 
@@ -30,15 +30,25 @@ from siamcorr.answers import Response
 from siamcorr.errors import DeadlineExceeded, Draining, InvalidArgument
 from siamcorr.v1 import correlation_service_pb2 as pb
 from siamcorr.wire.correlation import seal_correlate_response
-from siamcorr.wire.envelope import Buffer, seal, unseal
+from siamcorr.wire.envelope import Buffer, Parts, seal, unseal
 from siamcorr_server.interceptor import Call
 from siamcorr_server.messages import join
 from siamcorr_server.status import code_of, stream_status_of
 
-__all__ = ["Stream", "Submit", "Write"]
+__all__ = ["Seal", "Stream", "Submit", "Submitted", "Write"]
 
-Submit: TypeAlias = Callable[[Buffer, float | None], Future[list[Response]]]
+Seal: TypeAlias = Callable[[list[Response]], Parts]
 Write: TypeAlias = Callable[[bytes], Awaitable[None]]
+
+
+class Submitted(NamedTuple):
+    """A request that the engine has, and how its answer is written."""
+
+    future: Future[list[Response]]
+    seal: Seal = seal_correlate_response
+
+
+Submit: TypeAlias = Callable[[Buffer, float | None], Submitted]
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +120,7 @@ class Stream:
                 raise InvalidArgument.found("id", request.id, expected)
             self._call.requests += 1
             waiting = self._live[request.id] = self._admitted(request, asked)
-            waiting.future.add_done_callback(partial(self._wake, request.id))
+            waiting.submitted.future.add_done_callback(partial(self._wake, request.id))
 
     def _reading_ended(self, reader: asyncio.Task[None]) -> None:
         if not reader.cancelled():
@@ -124,13 +134,14 @@ class Stream:
             if timeout_s is not None:
                 own_s = time.monotonic() + timeout_s
                 deadline_s = own_s if deadline_s is None else min(own_s, deadline_s)
-            future = self._submit(asked, deadline_s)
+            submitted = self._submit(asked, deadline_s)
         except Exception as error:
             refused: Future[list[Response]] = Future()
             refused.set_exception(error)
-            return _Waiting(refused, None)
-        timer = None if timeout_s is None else self._loop.call_later(timeout_s, future.cancel)
-        return _Waiting(future, timer)
+            return _Waiting(Submitted(refused), None)
+        cancel = submitted.future.cancel
+        timer = None if timeout_s is None else self._loop.call_later(timeout_s, cancel)
+        return _Waiting(submitted, timer)
 
     def _wake(self, id_: int, _: object) -> None:
         if not self._loop.is_closed():
@@ -139,7 +150,7 @@ class Stream:
     async def _answer(self, id_: int, waiting: _Waiting) -> None:
         message = pb.CorrelateStreamResponse(id=id_)
         try:
-            answer = join(seal(message, seal_correlate_response(waiting.result())), self._max_message_bytes)
+            answer = join(seal(message, waiting.answer()), self._max_message_bytes)
         except Exception as error:
             self._call.failed += 1
             if code_of(error) is grpc.StatusCode.INTERNAL:
@@ -154,18 +165,18 @@ class Stream:
 class _Waiting:
     """A request without answer, and the timer that cancels it at its timeout, if it has one."""
 
-    future: Future[list[Response]]
+    submitted: Submitted
     timer: asyncio.TimerHandle | None
 
-    def result(self) -> list[Response]:
+    def answer(self) -> Parts:
         self._stop_timer()
-        if self.future.cancelled():  # by the timer: nobody else does while the stream is read
+        if self.submitted.future.cancelled():  # by the timer: nobody else does while the stream is read
             raise DeadlineExceeded("the request's timeout passed before its answer was ready")
-        return self.future.result()
+        return self.submitted.seal(self.submitted.future.result())
 
     def give_up(self) -> None:
         self._stop_timer()
-        self.future.cancel()
+        self.submitted.future.cancel()
 
     def _stop_timer(self) -> None:
         if self.timer is not None:

@@ -87,7 +87,7 @@ class Output(_message.Message):
     def __init__(self, kind: _Optional[_Union[OutputKind, str]] = ..., map_dtype: _Optional[_Union[_tensor_pb2.DataType, str]] = ..., top_k: _Optional[int] = ..., sum_channels: bool = ...) -> None: ...
 
 class CorrelateRequest(_message.Message):
-    __slots__ = ("templates", "features", "frame", "template_index", "search_index", "tensor_name", "correlation", "bias", "head", "output", "payload")
+    __slots__ = ("templates", "features", "frame", "template_index", "search_index", "tensor_name", "correlation", "bias", "head", "output", "shared", "payload")
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +98,7 @@ class CorrelateRequest(_message.Message):
     BIAS_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     templates: _containers.RepeatedScalarFieldContainer[str]
     features: _tensor_pb2.Tensor
@@ -109,8 +110,9 @@ class CorrelateRequest(_message.Message):
     bias: _tensor_pb2.Tensor
     head: Head
     output: Output
+    shared: _tensor_pb2.SharedSlot
     payload: bytes
-    def __init__(self, templates: _Optional[_Iterable[str]] = ..., features: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame: _Optional[_Union[_tensor_pb2.Frame, _Mapping]] = ..., template_index: _Optional[_Iterable[int]] = ..., search_index: _Optional[_Iterable[int]] = ..., tensor_name: _Optional[str] = ..., correlation: _Optional[_Union[Correlation, _Mapping]] = ..., bias: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, templates: _Optional[_Iterable[str]] = ..., features: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame: _Optional[_Union[_tensor_pb2.Frame, _Mapping]] = ..., template_index: _Optional[_Iterable[int]] = ..., search_index: _Optional[_Iterable[int]] = ..., tensor_name: _Optional[str] = ..., correlation: _Optional[_Union[Correlation, _Mapping]] = ..., bias: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., shared: _Optional[_Union[_tensor_pb2.SharedSlot, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class Peak(_message.Message):
     __slots__ = ("row", "col", "score", "psr", "channel")
@@ -169,14 +171,16 @@ class Timings(_message.Message):
     def __init__(self, prepare_s: _Optional[float] = ..., queue_s: _Optional[float] = ..., embed_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., copy_s: _Optional[float] = ..., batch_pairs: _Optional[int] = ...) -> None: ...
 
 class CorrelateResponse(_message.Message):
-    __slots__ = ("results", "timings", "payload")
+    __slots__ = ("results", "timings", "shared", "payload")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[Result]
     timings: Timings
+    shared: _tensor_pb2.SharedSlot
     payload: bytes
-    def __init__(self, results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., shared: _Optional[_Union[_tensor_pb2.SharedSlot, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class CorrelateStreamRequest(_message.Message):
     __slots__ = ("id", "timeout", "request")

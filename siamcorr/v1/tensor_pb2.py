@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18siamcorr/v1/tensor.proto\x12\x0bsiamcorr.v1\"w\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x05\x64type\x18\x02 \x01(\x0e\x32\x15.siamcorr.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x04\x12\x14\n\x0coffset_bytes\x18\x04 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x05 \x01(\x04\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\x12\r\n\x05width\x18\x03 \x01(\x01\x12\x0e\n\x06height\x18\x04 \x01(\x01\"[\n\x05\x46rame\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\x12\x1f\n\x05\x62oxes\x18\x02 \x03(\x0b\x32\x10.siamcorr.v1.Box\x12\r\n\x05model\x18\x03 \x01(\t\"0\n\x08\x46\x65\x61tures\x12$\n\x07tensors\x18\x01 \x03(\x0b\x32\x13.siamcorr.v1.Tensor*\x80\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x16\n\x12\x44\x41TA_TYPE_BFLOAT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18siamcorr/v1/tensor.proto\x12\x0bsiamcorr.v1\"w\n\x06Tensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x05\x64type\x18\x02 \x01(\x0e\x32\x15.siamcorr.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x04\x12\x14\n\x0coffset_bytes\x18\x04 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x05 \x01(\x04\"R\n\nSharedSlot\x12\x0e\n\x06region\x18\x01 \x01(\x0c\x12\x0c\n\x04slot\x18\x02 \x01(\r\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x04 \x01(\x04\":\n\x03\x42ox\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\x12\r\n\x05width\x18\x03 \x01(\x01\x12\x0e\n\x06height\x18\x04 \x01(\x01\"[\n\x05\x46rame\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\x12\x1f\n\x05\x62oxes\x18\x02 \x03(\x0b\x32\x10.siamcorr.v1.Box\x12\r\n\x05model\x18\x03 \x01(\t\"0\n\x08\x46\x65\x61tures\x12$\n\x07tensors\x18\x01 \x03(\x0b\x32\x13.siamcorr.v1.Tensor*\x80\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x16\n\x12\x44\x41TA_TYPE_BFLOAT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'siamcorr.v1.tensor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=366
-  _globals['_DATATYPE']._serialized_end=494
+  _globals['_DATATYPE']._serialized_start=450
+  _globals['_DATATYPE']._serialized_end=578
   _globals['_TENSOR']._serialized_start=41
   _globals['_TENSOR']._serialized_end=160
-  _globals['_BOX']._serialized_start=162
-  _globals['_BOX']._serialized_end=220
-  _globals['_FRAME']._serialized_start=222
-  _globals['_FRAME']._serialized_end=313
-  _globals['_FEATURES']._serialized_start=315
-  _globals['_FEATURES']._serialized_end=363
+  _globals['_SHAREDSLOT']._serialized_start=162
+  _globals['_SHAREDSLOT']._serialized_end=244
+  _globals['_BOX']._serialized_start=246
+  _globals['_BOX']._serialized_end=304
+  _globals['_FRAME']._serialized_start=306
+  _globals['_FRAME']._serialized_end=397
+  _globals['_FEATURES']._serialized_start=399
+  _globals['_FEATURES']._serialized_end=447
 # @@protoc_insertion_point(module_scope)

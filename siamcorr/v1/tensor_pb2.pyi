@@ -34,6 +34,18 @@ class Tensor(_message.Message):
     length_bytes: int
     def __init__(self, name: _Optional[str] = ..., dtype: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., offset_bytes: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
 
+class SharedSlot(_message.Message):
+    __slots__ = ("region", "slot", "sequence", "length_bytes")
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    region: bytes
+    slot: int
+    sequence: int
+    length_bytes: int
+    def __init__(self, region: _Optional[bytes] = ..., slot: _Optional[int] = ..., sequence: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
+
 class Box(_message.Message):
     __slots__ = ("x", "y", "width", "height")
     X_FIELD_NUMBER: _ClassVar[int]

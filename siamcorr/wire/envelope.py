@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError, Message
 
 from siamcorr.errors import InvalidArgument
 
-__all__ = ["Buffer", "Parts", "seal", "unseal"]
+__all__ = ["Buffer", "Parts", "bulk_of", "seal", "unseal", "without_bulk"]
 
 Buffer: TypeAlias = bytes | memoryview
 Parts: TypeAlias = Sequence[Buffer]
@@ -49,6 +49,25 @@ def seal(head: Message, bulk: Iterable[Buffer]) -> Parts:
     parts = list(bulk)
     size = sum(memoryview(part).nbytes for part in parts)
     return [head.SerializeToString(), _TAG, _varint(size), *parts]
+
+
+def bulk_of(parts: Parts) -> Parts:
+    """Return the bulk of a message that :func:`seal` has made."""
+    return parts[3:]
+
+
+def without_bulk(parts: Parts, instead: Message) -> Parts:
+    """Return the bytes of that message with the fields of ``instead``, of the same kind, and no bulk.
+
+    >>> from siamcorr.v1.template_service_pb2 import UpdateTemplateRequest
+    >>> parts = seal(UpdateTemplateRequest(rate=0.5), [b"ab", b"c"])
+    >>> bulk_of(parts)
+    [b'ab', b'c']
+    >>> changed = b"".join(without_bulk(parts, UpdateTemplateRequest(template="t")))
+    >>> UpdateTemplateRequest.FromString(changed) == UpdateTemplateRequest(template="t", rate=0.5)
+    True
+    """
+    return [parts[0], instead.SerializeToString()]
 
 
 def unseal(kind: type[_M], data: Buffer) -> tuple[_M, memoryview]:

@@ -40,6 +40,7 @@ FLOORS: tuple[dict[str, frozenset[str]], ...] = (
         "ops": TORCH,
         "resident": TORCH,
         "settings": NUMPY,
+        "shared_memory": NUMPY,
         "tensors": MESSAGES,
     },
     {"calls": NUMPY, "geometry": NUMPY, "handles": TORCH},

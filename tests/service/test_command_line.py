@@ -26,6 +26,7 @@ def test_each_flag_sets_one_setting() -> None:
         --evict lru --max-jobs 7 --max-queue-bytes 3KiB --max-batch 5 --max-message-bytes 1GiB
         --max-image-pixels 99 --max-multiply-adds 1000 --drain-seconds 1.5 --log-format json
         --log-level debug --threads 3 --decode-threads 4 --stream-window 6 --allow-nonfinite
+        --shared-memory 2GiB
     """
     assert CommandLine().read(flags.split()) == ServerConfig(
         listen="[::1]:0",
@@ -44,6 +45,7 @@ def test_each_flag_sets_one_setting() -> None:
             decode_threads=4,
         ),
         max_message_bytes=1 << 30,
+        shared_memory_bytes=2 << 30,
         drain_s=1.5,
         stream_window=6,
         threads=3,
@@ -78,6 +80,11 @@ def told(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
         ("--max-message-bytes 2GiB", "--max-message-bytes: found 2147483648"),
         ("--drain-seconds -1", "--drain-seconds: found -1.0"),
         ("--drain-seconds inf", "--drain-seconds: found inf"),
+        ("--shared-memory -1", "argument --shared-memory: "),
+        (
+            "--shared-memory 1GiB --listen 0.0.0.0:0",
+            "--shared-memory: found memory to share while listening on 0.0.0.0, expected a loopback address",
+        ),
         ("--threads 0", "--threads: found 0"),
         ("--evict maybe", "argument --evict: invalid choice: 'maybe'"),
         ("--model nanotrackv3", "argument --model: found 'nanotrackv3', expected NAME=FILE"),
@@ -120,6 +127,13 @@ def test_help_and_version_are_told_on_stdout(capsys: pytest.CaptureFixture[str],
     assert (end.value.code, output.err) == (0, "")
     assert "siamcorr" in output.out
     assert all(len(line) <= 100 for line in output.out.splitlines())
+
+
+def test_memory_is_shared_on_linux_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(InvalidArgument, match="shared_memory_bytes: found a system darwin, expected Linux"):
+        ServerConfig(shared_memory_bytes=1 << 30)
+    assert ServerConfig(listen="0.0.0.0:0").shared_memory_bytes == 0, "it is off"
 
 
 def test_settings_that_do_not_exist_are_refused() -> None:

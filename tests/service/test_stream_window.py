@@ -11,7 +11,7 @@ import pytest
 from siamcorr.answers import Response
 from siamcorr.v1 import correlation_service_pb2 as pb
 from siamcorr_server.interceptor import Call
-from siamcorr_server.streams import Stream, Write
+from siamcorr_server.streams import Stream, Submitted, Write
 
 
 def stream_of(requests: AsyncIterator[bytes], write: Write, *, window: int = 4) -> Stream:
@@ -22,7 +22,7 @@ def stream_of(requests: AsyncIterator[bytes], write: Write, *, window: int = 4) 
         Call("id", "CorrelateStream", None),
         requests,
         write,
-        submit=lambda *_: done,
+        submit=lambda *_: Submitted(done),
         max_message_bytes=1000,
         window=window,
     )

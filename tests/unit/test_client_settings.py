@@ -11,7 +11,7 @@ import pytest
 from siamcorr_client import AsyncClient, Client, InvalidArgument
 from siamcorr_client._settings import Settings, as_timeout
 
-READS = {"Correlate", "GetTemplate", "ListTemplates"}
+READS = {"Attach", "Correlate", "GetTemplate", "ListTemplates"}
 WRITES = {"CreateTemplate", "UpdateTemplate", "DeleteTemplate"}
 
 
@@ -22,6 +22,7 @@ def settings(**changes: Any) -> Settings:
         "max_message_bytes": 1 << 20,
         "attempts": 4,
         "credentials": None,
+        "shared_memory": False,
         "metadata": {},
     }
     return Settings(**(defaults | changes))
@@ -60,6 +61,12 @@ def policies(made: Settings) -> dict[str, Any]:
         ("attempts", True),
         ("credentials", "secret"),
         ("credentials", grpc.access_token_call_credentials("secret")),
+        ("shared_memory", 0),
+        ("shared_memory", 1),
+        ("shared_memory", -4096),
+        ("shared_memory", 2**31),
+        ("shared_memory", 8e6),
+        ("shared_memory", None),
         ("metadata", [("key", "value")]),
         ("metadata", {"Upper": "x"}),
         ("metadata", {"": "x"}),
@@ -84,6 +91,21 @@ def test_an_option_that_there_is_not_is_a_mistake_of_the_program(client: Any) ->
         client("127.0.0.1:1", retries=3)
     with pytest.raises(TypeError, match="positional"):
         client("127.0.0.1:1", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("shared_memory", "slot_bytes"),
+    [(False, 0), (True, 8 << 20), (4096, 4096), (5000, 5056), (1 << 30, 1 << 30)],
+)
+def test_the_size_of_slots_may_be_chosen(shared_memory: bool | int, slot_bytes: int) -> None:
+    assert settings(shared_memory=shared_memory).slot_bytes == slot_bytes
+
+
+def test_memory_is_shared_on_linux_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(InvalidArgument, match="shared_memory: found a system darwin, expected Linux"):
+        settings(shared_memory=True)
+    assert settings().slot_bytes == 0
 
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
