@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from siamcorr.errors import InvalidArgument, ServerUnavailable, SiamcorrError
+from siamcorr.kept_memory import keep_freed_memory
 from siamcorr_client._calls import Call
 from siamcorr_client._errors import RpcFailure, error_of_call
 from siamcorr_client._settings import Settings, as_timeout
@@ -78,6 +79,7 @@ class ClientBase:
             shared_memory=shared_memory,
         )
         self._closed = False
+        keep_freed_memory()
         self._connect()
 
     def _connect(self) -> None:

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from types import FrameType
 
 from siamcorr.errors import CallerError
+from siamcorr.kept_memory import keep_freed_memory
+from siamcorr_server.collector import spare_what_stays
 from siamcorr_server.command_line import CommandLine
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.logs import logging_to
-from siamcorr_server.memory import keep_freed_memory, spare_what_stays
 
 __all__ = ["main"]
 

@@ -13,49 +13,58 @@ import torch
 from siamcorr import arguments
 from siamcorr.arguments import as_pairs
 from siamcorr.errors import InvalidArgument
-from siamcorr.shapes import Correlation, Resolved, resolve
+from siamcorr.shapes import Correlation
 
-__all__ = ["Indices", "as_offset", "common_dtype", "paired", "resolve_batches"]
+__all__ = ["Indices", "as_offset", "check_device", "check_regions", "check_templates", "paired"]
 
 Indices: TypeAlias = arguments.Indices | torch.Tensor
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
-def common_dtype(template: torch.Tensor, search: torch.Tensor) -> torch.dtype:
-    """Return the dtype to compute in: float32, or float64 if one of the two is.
+def check_templates(correlation: Correlation, template: torch.Tensor) -> None:
+    """Refuse what is no tensor (T, ...) of templates as ``correlation`` stores them.
 
     Raises:
-        InvalidArgument: names ``template`` or ``search``: no tensor, of another dtype, or on two devices.
-    """
-    for field, value in (("template", template), ("search", search)):
-        if not isinstance(value, torch.Tensor):
-            raise InvalidArgument.found(field, type(value).__name__, "a tensor")
-        if value.dtype not in _DTYPES:
-            expected = "float32, float16, bfloat16 or float64"
-            raise InvalidArgument.found(field, f"dtype {value.dtype}", expected)
-    if template.device != search.device:
-        raise InvalidArgument.found("template", template.device, f"{search.device}, where search is")
-    return torch.float64 if torch.float64 in {template.dtype, search.dtype} else torch.float32
+        InvalidArgument: names ``template``.
 
-
-def resolve_batches(correlation: Correlation, template: torch.Tensor, search: torch.Tensor) -> Resolved:
-    """Return the operator of one pair of these batches.
-
-    Raises:
-        InvalidArgument: names ``template``, ``search``, ``groups`` or ``k``.
-
-    >>> resolve_batches(Correlation(), torch.zeros(256, 6, 6), torch.zeros(1, 256, 22, 22))
+    >>> check_templates(Correlation(), torch.zeros(256, 6, 6))
     Traceback (most recent call last):
     siamcorr.errors.InvalidArgument: template: found shape (256, 6, 6), expected (T, C, h, w)
     """
-    stored = "(T, O, C/g, h, w)" if correlation.kind == "grouped" else "(T, C, h, w)"
-    for field, value, expected in (("template", template, stored), ("search", search, "(S, C, H, W)")):
-        if value.ndim != 1 + expected.count(","):
-            raise InvalidArgument.found(field, f"shape {tuple(value.shape)}", expected)
-        if len(value) == 0:
-            raise InvalidArgument.found(field, f"shape {tuple(value.shape)}", "a batch of at least one")
-    return resolve(correlation, template.shape[1:], search.shape[1:])
+    _check_batch(
+        template, "template", "(T, O, C/g, h, w)" if correlation.kind == "grouped" else "(T, C, h, w)"
+    )
+
+
+def check_regions(search: torch.Tensor) -> None:
+    """Refuse what is no tensor (S, C, H, W) of search regions.
+
+    Raises:
+        InvalidArgument: names ``search``.
+    """
+    _check_batch(search, "search", "(S, C, H, W)")
+
+
+def check_device(template: torch.device, search: torch.Tensor) -> None:
+    """Refuse templates that are elsewhere than the search regions.
+
+    Raises:
+        InvalidArgument: names ``template``.
+    """
+    if template != search.device:
+        raise InvalidArgument.found("template", template, f"{search.device}, where search is")
+
+
+def _check_batch(value: object, field: str, expected: str) -> None:
+    if not isinstance(value, torch.Tensor):
+        raise InvalidArgument.found(field, type(value).__name__, "a tensor")
+    if value.dtype not in _DTYPES:
+        raise InvalidArgument.found(field, f"dtype {value.dtype}", "float32, float16, bfloat16 or float64")
+    if value.ndim != 1 + expected.count(","):
+        raise InvalidArgument.found(field, f"shape {tuple(value.shape)}", expected)
+    if len(value) == 0:
+        raise InvalidArgument.found(field, f"shape {tuple(value.shape)}", "a batch of at least one")
 
 
 def paired(
@@ -69,6 +78,8 @@ def paired(
     >>> paired((torch.tensor([0, 1]), [2, 2]), 2, 3)
     ((0, 1), (2, 2))
     """
+    if pairs is None and templates == regions == 1:
+        return (0,), (0,)
     if isinstance(pairs, tuple | list) and len(pairs) == 2:
         left, right = (side.tolist() if isinstance(side, torch.Tensor) else side for side in pairs)
         return as_pairs((left, right), templates, regions)

@@ -12,44 +12,40 @@ grows with K, and the convolutions do not.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
-from siamcorr.ops.matmul import matmul
-from siamcorr.ops.operands import Operands
-from siamcorr.ops.planner import plan
-from siamcorr.shapes import Correlation, Resolved
+from siamcorr.ops.operands import Problem
+from siamcorr.shapes import Correlation
 
-__all__ = ["fold", "fold_offset"]
+__all__ = ["fold_offset", "fold_templates", "folded"]
 
 _MAX_OUTPUTS_A_GROUP = 1
 
 
-def fold(operands: Operands, head: torch.Tensor, groups: int) -> Operands | None:
-    """Return the operands of correlation and head (K, C/groups) in one; None where two steps are better."""
-    channels, depth, h, w = operands.resolved.weight
+def folded(problem: Problem, head: torch.Tensor, groups: int) -> Problem | None:
+    """Return correlation and head (K, C/groups) in one; None where two steps are better for any way."""
+    channels, depth, h, w = problem.resolved.weight
     outputs, head_depth = head.shape
-    is_depthwise = depth == 1 and channels == operands.resolved.groups
+    is_depthwise = depth == 1 and channels == problem.resolved.groups
     if not is_depthwise or head_depth == 1 or outputs > groups * _MAX_OUTPUTS_A_GROUP:
         return None
-    correlation = operands.correlation
-    resolved = Resolved((outputs, head_depth, h, w), groups, (outputs, *operands.resolved.response[1:]))
-    by_group = operands.weight.view(-1, groups, 1, head_depth, h, w)
-    weight = by_group * head.view(groups, -1, head_depth, 1, 1)
-    folded = replace(
-        operands,
-        weight=weight.view(-1, *resolved.weight),
-        correlation=Correlation(
-            "grouped",
-            groups=groups,
-            padding=correlation.padding,
-            stride=correlation.stride,
-            dilation=correlation.dilation,
-        ),
-        resolved=resolved,
+    correlation = Correlation(
+        "grouped",
+        groups=groups,
+        padding=problem.correlation.padding,
+        stride=problem.correlation.stride,
+        dilation=problem.correlation.dilation,
     )
-    return folded if plan(folded).way is matmul else None
+    return Problem(correlation, (outputs, head_depth, h, w), problem.search, problem.dtype, problem.device)
+
+
+def fold_templates(templates: torch.Tensor, head: torch.Tensor, groups: int) -> torch.Tensor:
+    """Return depthwise templates (T, C, h, w) with a head (K, C/groups) in them: (T, K, C/groups, h, w)."""
+    outputs, head_depth = head.shape
+    h, w = templates.shape[-2:]
+    by_group = templates.reshape(-1, groups, 1, head_depth, h, w)
+    weight = by_group * head.view(groups, -1, head_depth, 1, 1)
+    return weight.view(-1, outputs, head_depth, h, w)
 
 
 def fold_offset(offset: torch.Tensor, head: torch.Tensor, groups: int) -> torch.Tensor:

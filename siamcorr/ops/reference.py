@@ -8,24 +8,25 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from siamcorr.ops.operands import Operands
+from siamcorr.ops.operands import Operands, Problem, Way, view_as_weight
 
-__all__ = ["reference"]
+__all__ = ["REFERENCE"]
 
 
-def reference(operands: Operands) -> torch.Tensor:
-    """Return the responses (B, O, H', W') in float64."""
+def _compute(operands: Operands) -> torch.Tensor:
     pairs = zip(operands.template_index, operands.search_index, strict=True)
-    return torch.stack([_one_pair(operands, operands.weight[t], operands.search[s]) for t, s in pairs])
+    return torch.stack(
+        [_one_pair(operands.problem, operands.templates[t], operands.search[s]) for t, s in pairs]
+    )
 
 
-def _one_pair(operands: Operands, weight: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
-    correlation, resolved = operands.correlation, operands.resolved
+def _one_pair(problem: Problem, template: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
+    correlation, resolved = problem.correlation, problem.resolved
     outputs, depth, h, w = resolved.weight
     _, rows, cols = resolved.response
     (pad_rows, pad_cols), (stride_rows, stride_cols) = correlation.padding, correlation.stride
     padded = functional.pad(search.double(), (pad_cols, pad_cols, pad_rows, pad_rows))
-    weight = weight.double()
+    weight = view_as_weight(template[None], problem)[0].double()
     response = torch.zeros(resolved.response, dtype=torch.float64, device=search.device)
     for output in range(outputs):
         first = output // (outputs // resolved.groups) * depth
@@ -36,3 +37,6 @@ def _one_pair(operands: Operands, weight: torch.Tensor, search: torch.Tensor) ->
                     seen = padded[first + channel, top:, left:][::stride_rows, ::stride_cols][:rows, :cols]
                     response[output] += weight[output, channel, i, j] * seen
     return response
+
+
+REFERENCE = Way("reference", _compute, dtype=torch.float64)

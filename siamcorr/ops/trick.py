@@ -11,19 +11,20 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from siamcorr.ops.operands import CACHE_LINE_BYTES, Operands
+from siamcorr.ops.operands import CACHE_LINE_BYTES, Operands, Way, gathered, view_as_weight
 
-__all__ = ["trick"]
+__all__ = ["TRICK"]
 
 
-def trick(operands: Operands) -> torch.Tensor:
-    """Return the responses (B, O, H', W')."""
-    weight, search = (_flat(rows) for rows in operands.gathered())
-    correlation, resolved = operands.correlation, operands.resolved
+def _compute(operands: Operands) -> torch.Tensor:
+    problem = operands.problem
+    weight = view_as_weight(gathered(operands.templates, operands.template_index), problem)
+    search = _flat(gathered(operands.search, operands.search_index).to(operands.dtype))
+    correlation, resolved = problem.correlation, problem.resolved
     batch = operands.pairs
     response = functional.conv2d(
-        search.view(1, -1, *operands.search.shape[2:]),
-        weight.view(-1, *resolved.weight[1:]),
+        search.view(1, -1, *problem.search[1:]),
+        _flat(weight).view(-1, *resolved.weight[1:]),
         groups=batch * resolved.groups,
         padding=correlation.padding,
         stride=correlation.stride,
@@ -40,3 +41,6 @@ def _flat(rows: torch.Tensor) -> torch.Tensor:
     """
     flat = rows.flatten()
     return flat if flat.data_ptr() % CACHE_LINE_BYTES == 0 else flat.clone()
+
+
+TRICK = Way("trick", _compute)

@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 import numpy as np
 
-from siamcorr_server.memory import keep_freed_memory
+from siamcorr.kept_memory import keep_freed_memory
 
 __all__ = ["BARE", "HEAD_BYTES", "WRITTEN", "head"]
 

@@ -11,8 +11,15 @@ from typing import Any
 
 import torch
 
-from benchmarks.timing import Row, race
-from siamcorr.ops import Head, xcorr, xcorr_reference
+from benchmarks.timing import Pair, Row, race
+from siamcorr.ops import Head, prepare, xcorr, xcorr_reference
+from siamcorr.ops.direct import DIRECT, can_compute
+from siamcorr.ops.fourier import FOURIER
+from siamcorr.ops.matmul import MATMUL
+from siamcorr.ops.operands import Problem
+from siamcorr.ops.trick import TRICK
+from siamcorr.ops.xcorr import correlate
+from siamcorr.shapes import Correlation
 
 __all__ = ["ROWS"]
 
@@ -36,6 +43,17 @@ GRID = [
             ("pixelwise", (48, 8, 8), (48, 16, 16)),
         ],
         (1, 2, 8, 16, 32),
+    )
+] + [
+    (kind, template, search, batch)
+    for (kind, template, search), batch in product(
+        [
+            ("depthwise", (16, 127, 127), (16, 255, 255)),
+            ("depthwise", (4, 63, 63), (4, 127, 127)),
+            ("naive", (16, 31, 31), (16, 63, 63)),
+            ("naive", (64, 21, 21), (64, 61, 61)),
+        ],
+        (1, 2),
     )
 ]
 NOTICEABLE_S, TOLERATED_S = 100e-6, 15e-6
@@ -70,8 +88,11 @@ def _against_trick(
 ) -> Row:
     call = partial(xcorr, template, search, **options)
     timed = race(partial(_by_trick, call), call, turns=TURNS)
-    note = f"{timed.slow_s * 1e3:.2f} ms by the trick, {timed.fast_s * 1e3:.2f} ms planned"
-    return Row(case, what, timed.ratio, at_least, note)
+    return Row(case, what, timed.ratio, at_least, _note(timed))
+
+
+def _note(timed: Pair) -> str:
+    return f"{timed.slow_s * 1e3:.2f} ms by the trick, {timed.fast_s * 1e3:.2f} ms planned"
 
 
 def naive_pairs() -> Iterator[Row]:
@@ -106,6 +127,33 @@ def depthwise_with_head() -> Iterator[Row]:
         yield _against_trick("e", what, at_least, template, search, kind="depthwise", head=head)
 
 
+def transforms() -> Iterator[Row]:
+    """Row f: the templates are transformed before, as a server's are."""
+    shape = (16, 127, 127), (16, 255, 255)
+    for batch, at_least in ((1, 10), (8, 5)):
+        template, search = _pairs(*shape, batch, batch)
+        prepared = prepare(template, shape[1], kind="depthwise")
+        what = f"fft, depthwise, {batch} pairs, 16x127x127 on 16x255x255"
+        slow = partial(_by_trick, partial(xcorr, template, search, "depthwise"))
+        timed = race(slow, partial(xcorr, prepared, search), turns=TURNS)
+        yield Row("f", what, timed.ratio, at_least, f"{_note(timed)}, by {prepared.plan.name}")
+
+
+def bfloat16() -> Iterator[Row]:
+    """Row h: search regions that come in bfloat16, prepared templates; and beside it xcorr of float32."""
+    template, search = _pairs(*SIAMFC, 32, 32)
+    exact = xcorr(template.double(), search.double())
+    slow, narrow = partial(_by_trick, partial(xcorr, template, search)), torch.bfloat16
+    prepared = prepare(template.to(narrow), SIAMFC[1], precision="bfloat16")
+    fast = partial(xcorr, prepared, search.to(narrow))
+    from_float32 = partial(xcorr, template, search, precision="bfloat16")
+    timed, narrowed = race(slow, fast, turns=TURNS), race(slow, from_float32, turns=TURNS)
+    error = float((fast().double() - exact).norm() / exact.norm())
+    note = f"{_note(timed)}, by {prepared.plan.name}; {narrowed.ratio:.1f}x from float32; error {error:.1e}"
+    ratio = timed.ratio if error < 1e-2 else 0.0
+    yield Row("h", "naive in bfloat16, 32 pairs, 256x6x6 on 256x22x22", ratio, 24, note)
+
+
 def grid() -> Iterator[Row]:
     """Row g: the worst cell where the trick takes 100 us or more; elsewhere 15 us more are tolerated."""
     worst = (float("inf"), "")
@@ -121,16 +169,23 @@ def grid() -> Iterator[Row]:
 
 
 def accuracy() -> Iterator[Row]:
-    """Row i: 1e-5 over the norm of the difference over the norm, of the planned way and of the trick."""
+    """Row i: 1e-5 over the norm of the difference over the norm, of every way that could be taken."""
     worst = (0.0, "")
     for kind, template, search, batch in GRID:
         if batch > 2 or max(template) > 1000:
             continue
         z, x = _pairs(template, search, batch, batch)
-        call, exact = partial(xcorr, z, x, kind), xcorr_reference(z, x, kind)
-        for name, found in (("planned", call()), ("trick", _by_trick(call))):
-            error = float((found.double() - exact).norm() / exact.norm())
-            worst = max(worst, (error, f"{error:.1e} {name}, {kind} {template} on {search}, {batch} pairs"))
+        correlation, exact = Correlation(kind), xcorr_reference(z, x, kind)
+        ways = [TRICK, FOURIER]
+        if kind != "depthwise" and max(template) < 100:
+            ways.append(MATMUL)
+        if can_compute(Problem(correlation, template, search)):
+            ways.append(DIRECT)
+        for way in ways:
+            error = float((correlate(z, x, correlation, way=way) - exact).norm() / exact.norm())
+            worst = max(
+                worst, (error, f"{error:.1e} {way.name}, {kind} {template} on {search}, {batch} pairs")
+            )
     yield Row("i", "1e-5 over the largest relative error", 1e-5 / worst[0], 1.0, worst[1])
 
 
@@ -140,6 +195,8 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "c": naive_shared_template,
     "d": depthwise_pairs,
     "e": depthwise_with_head,
+    "f": transforms,
     "g": grid,
+    "h": bfloat16,
     "i": accuracy,
 }

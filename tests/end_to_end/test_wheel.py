@@ -98,7 +98,7 @@ def test_every_command_is_a_function_of_the_wheel(installed: Path) -> None:
     entry_points = configparser.ConfigParser()
     entry_points.read(path)
     commands = dict(entry_points["console_scripts"])
-    assert commands.keys() == {"siamcorr-server", "siamcorr-demo"}
+    assert commands.keys() == {"siamcorr-demo", "siamcorr-explain", "siamcorr-server"}
     for target in commands.values():
         module, function = target.split(":")
         tree = ast.parse((installed / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8"))

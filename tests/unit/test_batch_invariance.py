@@ -14,9 +14,16 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from siamcorr.ops import Head, batched_peaks, xcorr
+from siamcorr.ops import Head, Prepared, batched_peaks, prepare, xcorr
+from siamcorr.ops.direct import DIRECT, can_compute
+from siamcorr.ops.fourier import FOURIER
+from siamcorr.ops.matmul import MATMUL, MATMUL_BFLOAT16
+from siamcorr.ops.operands import Problem, Way
+from siamcorr.ops.planner import PRECISIONS
+from siamcorr.ops.xcorr import correlate
 from siamcorr.shapes import KINDS, Correlation, resolve
 
+WAYS = (DIRECT, DIRECT, MATMUL, MATMUL_BFLOAT16, FOURIER)
 NEIGHBOURS = (torch.nan, torch.inf, 0.0, 1e38, 1e-42)
 
 
@@ -32,6 +39,8 @@ class Call:
     head: tuple[int, int] | None = None
     batch: int = 3
     offset: int = 0
+    precision: str = "float32"
+    way: Way | None = None
 
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return templates and search regions that start ``offset`` cells into their memory."""
@@ -43,7 +52,17 @@ class Call:
             generator = torch.Generator().manual_seed(3)
             weight, bias = (torch.randn(shape, generator=generator) for shape in (self.head, self.head[:1]))
             head = Head(weight, bias)
-        return xcorr(template, search, self.kind, **self.settings, gain=0.7, bias=0.3, head=head, pairs=pairs)
+        return correlate(
+            template,
+            search,
+            Correlation(self.kind, **self.settings),
+            gain=0.7,
+            bias=0.3,
+            head=head,
+            pairs=pairs,
+            precision=self.precision,
+            way=self.way,
+        )
 
 
 def _cells(shape: tuple[int, ...], call: Call) -> torch.Tensor:
@@ -122,15 +141,24 @@ def calls(draw: st.DrawFn) -> Call:
     search = (channels, rows, cols)
     outputs = resolve(Correlation(kind, **chosen), (*stored, *template), search).response[0]
     groups = draw(st.sampled_from([None, *divisors(outputs)]))
+    dtype = draw(
+        st.sampled_from([torch.float32, torch.float32, torch.float16, torch.bfloat16, torch.float64])
+    )
+    way = draw(st.sampled_from([None, None, None, *WAYS]))
+    problem = Problem(Correlation(kind, **chosen), (*stored, *template), search)
+    if way is DIRECT and not (can_compute(problem) and dtype != torch.float64 and groups is None):
+        way = None
     return Call(
         kind,
         (*stored, *template),
         search,
         chosen,
-        dtype=draw(st.sampled_from([torch.float32, torch.float32, torch.float16, torch.float64])),
+        dtype=dtype,
         head=None if groups is None else (groups * draw(st.integers(1, 3)), outputs // groups),
         batch=draw(st.sampled_from([2, 3, 5, 9, 33])),
         offset=draw(st.integers(0, 3)),
+        precision="float32" if dtype == torch.float64 else draw(st.sampled_from(PRECISIONS)),
+        way=None if way is MATMUL_BFLOAT16 and dtype == torch.float64 else way,
     )
 
 
@@ -167,6 +195,10 @@ def test_any_call_gives_the_same_bits_in_any_batch(count: int) -> None:
         Call("upchannel", (320, 4, 4), (32, 20, 20), {"k": 10}, batch=5, head=(10, 10)),
         Call("pixelwise", (96, 8, 8), (96, 16, 16), {}, batch=33),
         Call("naive", (64, 15, 15), (64, 16, 16), {}, batch=5),
+        Call("naive", (256, 6, 6), (256, 22, 22), {}, batch=64, precision="bfloat16"),
+        Call("naive", (32, 17, 17), (32, 49, 49), {}, batch=5, dtype=torch.bfloat16, precision="bfloat16"),
+        Call("depthwise", (16, 127, 127), (16, 255, 255), {}, batch=3),
+        Call("naive", (3, 63, 63), (3, 127, 127), {"padding": 2, "stride": 2}, batch=5),
     ],
     ids=lambda call: f"{call.kind} {call.template[1:]}",
 )
@@ -189,7 +221,23 @@ def test_sharing_a_template_or_a_search_region_is_no_other_call(one_thread: None
         call = Call(kind, (12, 3, 3), (12, 9, 9), {}, batch=3)
         template, search = call.inputs()
         assert same_bits(call(template[:1], search), call(template[:1].repeat(3, 1, 1, 1), search))
-        assert same_bits(call(template, search[:1]), call(template, search[:1].repeat(3, 1, 1, 1)))
+        once = call(template, search[:1], pairs=([0, 1, 2], [0, 0, 0]))
+        assert same_bits(once, call(template, search[:1].repeat(3, 1, 1, 1)))
+
+
+@settings(deadline=None, max_examples=100)
+@given(call=calls(), order=st.lists(st.integers(0, 32), min_size=1, max_size=4))
+def test_templates_that_were_prepared_before_give_the_same_bits(call: Call, order: list[int]) -> None:
+    call = replace(call, head=None, way=None, batch=min(call.batch, 5))
+    template, search = call.inputs()
+    index = [at % call.batch for at in order]
+    options = {**call.settings, "precision": call.precision}
+    with threads(1):
+        expected = xcorr(template, search, call.kind, **options, pairs=(index, index))
+        together = prepare(template, search.shape[1:], call.kind, **options)
+        singly = [prepare(one[None], search.shape[1:], call.kind, **options) for one in template]
+        for prepared in (together, Prepared.joined(singly), Prepared.joined(together.split())):
+            assert same_bits(xcorr(prepared, search, pairs=(index, index)), expected)
 
 
 @settings(deadline=None, max_examples=50)

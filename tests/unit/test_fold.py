@@ -9,30 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamcorr.ops import Head, xcorr, xcorr_reference
-from siamcorr.ops.matmul import matmul
-from siamcorr.ops.operands import Operands
+from siamcorr.ops import Correlator, Head, xcorr, xcorr_reference
 from siamcorr.ops.planner import PLAN_VARIABLE
+from siamcorr.shapes import Correlation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
-
-
-@pytest.fixture
-def products(monkeypatch: pytest.MonkeyPatch) -> list[Operands]:
-    """Collect what is computed as matrix products."""
-    seen: list[Operands] = []
-
-    def watched(operands: Operands) -> torch.Tensor:
-        seen.append(operands)
-        return matmul(operands)
-
-    monkeypatch.setattr("siamcorr.ops.planner.matmul", watched)
-    monkeypatch.setattr("siamcorr.ops.fold.matmul", watched)
-    return seen
 
 
 OPTIONS: list[dict[str, Any]] = [
@@ -48,7 +33,7 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize(("outputs", "depth"), [(1, 12), (3, 4)])
 def test_it_is_the_correlation_and_the_head_after_it(
-    outputs: int, depth: int, with_bias: bool, options: dict[str, Any], products: list[Operands]
+    outputs: int, depth: int, with_bias: bool, options: dict[str, Any]
 ) -> None:
     template, search = random(3, 12, 3, 4), random(3, 12, 9, 11)
     head = Head(random(outputs, depth), random(outputs, seed=1) if with_bias else None)
@@ -56,8 +41,10 @@ def test_it_is_the_correlation_and_the_head_after_it(
     expected = xcorr_reference(template, search, "depthwise", head=head, **options)
     assert response.shape == expected.shape
     assert (response - expected).abs().max() < 1e-5 * expected.abs().max()
-    (product,) = products
-    assert product.resolved.weight == (outputs, depth, 3, 4), "nothing had twelve channels"
+    correlator = Correlator(Correlation("depthwise"), (12, 3, 4), (12, 9, 11), head=head)
+    assert correlator.is_folded
+    assert correlator.problem.resolved.weight == (outputs, depth, 3, 4), "nothing has twelve channels"
+    assert correlator.response_shape == (outputs, 7, 8)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +64,12 @@ def test_other_heads_are_a_step_of_their_own(kind: str, head: tuple[int, int], o
     assert torch.equal(response, after)
 
 
-def test_the_plain_trick_stays_plain(monkeypatch: pytest.MonkeyPatch, products: list[Operands]) -> None:
+def test_the_plain_trick_stays_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PLAN_VARIABLE, "trick")
     template, search, head = random(2, 12, 3, 3), random(2, 12, 8, 8), random(1, 12)
     response = xcorr(template, search, "depthwise", head=head)
-    assert not products
+    correlator = Correlator(Correlation("depthwise"), (12, 3, 3), (12, 8, 8), head=Head(head))
+    assert (correlator.plan.name, correlator.problem.resolved.groups) == ("trick", 12)
     expected = xcorr_reference(template, search, "depthwise", head=head)
     assert (response - expected).abs().max() < 1e-5 * expected.abs().max()
 

@@ -100,7 +100,9 @@ def test_padding_stride_and_dilation_are_row_and_column(operator: Operator) -> N
 
 
 def test_the_reference_takes_the_same_arguments() -> None:
-    assert inspect.signature(xcorr_reference) == inspect.signature(xcorr)
+    taken, of_xcorr = (dict(inspect.signature(operator).parameters) for operator in (xcorr_reference, xcorr))
+    del taken["template"], of_xcorr["template"]  # only xcorr takes prepared ones
+    assert taken == of_xcorr
 
 
 def test_the_reference_owes_nothing_to_the_routines_it_checks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,141 @@
+"""Direct correlation by code that is compiled for the shape, on the CPU: see :mod:`siamcorr.ops.kernel`.
+
+It multiplies little more than is needed, builds nothing in between, and takes templates as they are stored.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from math import prod
+from typing import TypeAlias
+
+import torch
+
+from siamcorr.ops.kernel import Kernel, compiled, is_available
+from siamcorr.ops.operands import Operands, Problem, Way
+from siamcorr.ops.staging import is_staged, regions
+from siamcorr.ops.tiles import LANES, MAX_UNROLLED, KernelShape
+
+__all__ = ["DIRECT", "can_compute", "computes_well"]
+
+_LEAST_SHARE = 0.5  # of its speed on whole vectors that the columns of a response allow
+_LEAST_TILE_ROWS = 4  # below it a vector is loaded for too few sums
+_LEAST_CELLS = 4  # of a template with many outputs: below it a matrix product loads less
+_PRODUCT_EXCESS = 1.2  # what a multiply-add of a matrix product takes longer, where it has many outputs
+_THREAD_MULTIPLY_ADDS = 4_000_000  # a tenth of a millisecond: what it is worth to wake a thread for
+
+_Call: TypeAlias = tuple[int, int, int, int, int, int]
+
+
+def can_compute(problem: Problem) -> bool:
+    """Tell whether the operator is one that can be compiled, and there is a compiler."""
+    return (
+        problem.device == "cpu"
+        and problem.dtype == torch.float32
+        and problem.correlation.kind != "pixelwise"
+        and problem.correlation.stride == (1, 1)
+        and is_available()
+    )
+
+
+def computes_well(problem: Problem) -> bool:
+    """Tell whether it is also of a size that is fast."""
+    outputs, _, h, w = problem.resolved.weight
+    _, rows, cols = problem.resolved.response
+    cells = rows * LANES * _shape(problem).time
+    if h * w * _LEAST_TILE_ROWS > MAX_UNROLLED or rows * cols < _LEAST_SHARE * cells:
+        return False
+    is_product = h * w < _LEAST_CELLS or cells > _PRODUCT_EXCESS * prod(problem.padded)
+    return not (is_product and outputs > problem.resolved.groups) and can_compute(problem)
+
+
+def _compute(operands: Operands) -> torch.Tensor:
+    problem = operands.problem
+    dtype = torch.bfloat16 if operands.search.dtype == torch.bfloat16 else torch.float32
+    kernel = compiled(_shape(problem, is_bfloat16=dtype == torch.bfloat16))
+    response = operands.search.new_empty((operands.pairs, *problem.resolved.response), dtype=problem.dtype)
+    if is_staged(operands, dtype):
+        for calls in _pair_by_pair(operands, dtype, response):
+            _run(kernel, calls, _threads(problem, 1))
+    else:
+        at_once = _at_once(operands, response)
+        every = at_once or list(itertools.chain(*_pair_by_pair(operands, dtype, response)))
+        _run(kernel, every, _threads(problem, operands.pairs))
+    return response
+
+
+def _at_once(operands: Operands, response: torch.Tensor) -> list[_Call]:
+    """Return one call for all pairs, split for threads, or none if their operands do not lie in order."""
+    problem, templates, search = operands.problem, operands.templates, operands.search
+    (outputs, *_), groups, pairs = problem.resolved.weight, problem.resolved.groups, operands.pairs
+    if not isinstance(templates, torch.Tensor) or not _is_run(operands.template_index):
+        return []
+    if _is_run(operands.search_index):
+        a_group = outputs // groups
+    elif groups == 1 and len(set(operands.search_index)) == 1:
+        a_group = outputs * pairs
+    else:
+        return []
+    template, region = templates[operands.template_index[0]], search[operands.search_index[0]]
+    addresses = template.data_ptr(), region.data_ptr(), response.data_ptr()
+    return [(*addresses, *part, a_group) for part in _parts(outputs * pairs, _threads(problem, pairs))]
+
+
+def _pair_by_pair(operands: Operands, dtype: torch.dtype, response: torch.Tensor) -> Iterator[list[_Call]]:
+    """Yield the calls of each pair, one for each thread that may help, good until the next."""
+    (outputs, *_), groups = operands.problem.resolved.weight, operands.problem.resolved.groups
+    parts = _parts(outputs, _threads(operands.problem, operands.pairs))
+    pairs = zip(operands.template_index, regions(operands, dtype, on_cache_line=False), response, strict=True)
+    for template, region, answer in pairs:
+        addresses = operands.templates[template].data_ptr(), region.data_ptr(), answer.data_ptr()
+        yield [(*addresses, *part, outputs // groups) for part in parts]
+
+
+def _is_run(index: tuple[int, ...]) -> bool:
+    return index == tuple(range(index[0], index[0] + len(index)))
+
+
+def _shape(problem: Problem, *, is_bfloat16: bool = False) -> KernelShape:
+    _, depth, h, w = problem.resolved.weight
+    return KernelShape(depth, h, w, *problem.padded, problem.correlation.dilation, is_bfloat16)
+
+
+def _threads(problem: Problem, pairs: int) -> int:
+    """Return on how many threads to compute so many pairs: no more than torch would, and than is worth it."""
+    multiply_adds = pairs * prod(problem.resolved.weight) * prod(problem.resolved.response[1:])
+    return max(1, min(torch.get_num_threads(), multiply_adds // _THREAD_MULTIPLY_ADDS))
+
+
+def _parts(outputs: int, threads: int) -> list[tuple[int, int]]:
+    """Split the outputs of a pair between threads.
+
+    >>> _parts(256, 3), _parts(1, 2)
+    ([(0, 85), (85, 170), (170, 256)], [(0, 1)])
+    """
+    parts = min(outputs, threads)
+    return [(outputs * part // parts, outputs * (part + 1) // parts) for part in range(parts)]
+
+
+def _run(kernel: Kernel, calls: Sequence[_Call], threads: int) -> None:
+    """Make the calls, shared out between so many threads, this one among them."""
+    mine, *others = (calls[first::threads] for first in range(min(threads, len(calls))))
+    waiting = [_pool().submit(_call, kernel, share) for share in others]
+    _call(kernel, mine)
+    for other in waiting:
+        other.result()
+
+
+def _call(kernel: Kernel, calls: Sequence[_Call]) -> None:
+    for call in calls:
+        kernel(*call)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="siamcorr-direct")
+
+
+DIRECT = Way("direct", _compute)
