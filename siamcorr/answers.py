@@ -69,6 +69,7 @@ class Timings:
     ``prepare_s``: decoding and cropping a frame. ``queue_s``: waiting for the device. ``embed_s``: from crops
     to features. ``compute_s``: correlation, head and peaks. ``copy_s``: upload and download. A launch is
     shared, so these are its times and not a share of them; ``batch_pairs`` is the number of pairs in it.
+    ``plan`` is how the correlation was computed: ``direct``, ``matmul``, ``fft``...
     """
 
     prepare_s: float = 0.0
@@ -77,12 +78,13 @@ class Timings:
     compute_s: float = 0.0
     copy_s: float = 0.0
     batch_pairs: int = 0
+    plan: str = ""
 
     def then(self, other: Timings) -> Timings:
         """Join the times of two launches of one request: work adds up, waiting overlaps.
 
         >>> Timings(queue_s=1.0, compute_s=2.0, batch_pairs=3).then(Timings(queue_s=4.0, compute_s=1.0))
-        Timings(prepare_s=0.0, queue_s=4.0, embed_s=0.0, compute_s=3.0, copy_s=0.0, batch_pairs=3)
+        Timings(prepare_s=0.0, queue_s=4.0, embed_s=0.0, compute_s=3.0, copy_s=0.0, batch_pairs=3, plan='')
         """
         return Timings(
             prepare_s=self.prepare_s + other.prepare_s,
@@ -91,6 +93,7 @@ class Timings:
             compute_s=self.compute_s + other.compute_s,
             copy_s=self.copy_s + other.copy_s,
             batch_pairs=max(self.batch_pairs, other.batch_pairs),
+            plan=", ".join(dict.fromkeys(plan for plan in (self.plan, other.plan) if plan)),
         )
 
 

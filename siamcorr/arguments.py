@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from numbers import Real
 from typing import Any, TypeAlias, TypeGuard
 
@@ -27,6 +29,7 @@ __all__ = [
     "as_numbers",
     "as_pairs",
     "is_int",
+    "numpy_dtype",
 ]
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -42,6 +45,19 @@ MAX_NUMBERS = 1 << 20
 """The most numbers in a bias or head. They are compared and hashed at admission, which must not take long."""
 
 MAX_NAME_LENGTH = 64
+
+
+@cache
+def numpy_dtype(name: str) -> np.dtype[np.generic]:
+    """Return the little-endian dtype of that name.
+
+    Raises:
+        ModuleNotFoundError: it is bfloat16, and ml_dtypes is not installed.
+    """
+    if name == "bfloat16":
+        bfloat16: np.dtype[np.generic] = np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+        return bfloat16
+    return np.dtype(name).newbyteorder("<")
 
 
 def is_int(value: object) -> TypeGuard[int]:

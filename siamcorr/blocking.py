@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from siamcorr.answers import Response, Template
 from siamcorr.arguments import Array
-from siamcorr.calls import CorrelateCall, CorrelateOptions, Handle, Image, TemplateSource
-from siamcorr.checks import correlate_call, create_call, handle_of, update_rate, update_source
+from siamcorr.calls import CorrelateOptions, Handle, Image, TemplateSource
+from siamcorr.checks import create_call, handle_of, update_rate, update_source
 
 __all__ = ["BlockingCalls"]
 
@@ -148,14 +148,15 @@ class BlockingCalls(ABC):
         The keywords are those of :func:`siamcorr.checks.correlate_call`: ``features`` (C, H, W) or
         (N, C, H, W), or ``image`` and ``box``; ``kind`` with its ``groups``, ``k``, ``padding``, ``stride``
         and ``dilation``; ``gain``, ``bias`` and ``head``; ``pairs``; ``output`` with ``map_dtype``,
-        ``top_k`` and ``sum_channels``; ``tensor`` and ``model``.
+        ``top_k`` and ``sum_channels``; ``precision``; ``tensor``, ``model``
+        and ``wire_dtype``.
 
         Raises:
             InvalidArgument: names the argument.
             TemplateNotFound: or TemplateEvicted, or TemplateExpired.
             QueueFull: try again after ``retry_after_s``.
         """
-        responses = self._correlate(correlate_call(template, **options), timeout_s)
+        responses = self._correlate(template, options, timeout_s)
         return responses[0] if isinstance(template, str | Template) else responses
 
     @abstractmethod
@@ -190,4 +191,6 @@ class BlockingCalls(ABC):
     def _delete(self, handle: str, timeout_s: float | None) -> None: ...
 
     @abstractmethod
-    def _correlate(self, call: CorrelateCall, timeout_s: float | None) -> list[Response]: ...
+    def _correlate(
+        self, template: Handle | Sequence[Handle], options: CorrelateOptions, timeout_s: float | None
+    ) -> list[Response]: ...

@@ -21,6 +21,7 @@ __all__ = [
     "DEFAULT_TENSOR",
     "CorrelateCall",
     "CorrelateOptions",
+    "Family",
     "Features",
     "Frame",
     "Handle",
@@ -30,13 +31,17 @@ __all__ = [
     "MapDtype",
     "Output",
     "OutputKind",
+    "Precision",
     "TemplateSource",
+    "WireDtype",
 ]
 
 Handle: TypeAlias = str | Template
 Image: TypeAlias = bytes | npt.NDArray[np.uint8]
 OutputKind: TypeAlias = Literal["map", "peaks", "both"]
 MapDtype: TypeAlias = Literal["float32", "float16"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+WireDtype: TypeAlias = Literal["float32", "float16", "bfloat16"]
 
 DEFAULT_TENSOR = "features"
 """What a template's only tensor is called when its maker did not name it."""
@@ -115,9 +120,23 @@ class Output:
             raise InvalidArgument.found("sum_channels", repr(self.sum_channels)[:80], "True or False")
 
 
+@dataclass(slots=True, eq=False)
+class Family:
+    """Calls that differ in the numbers of their search features alone: a tracker's, from frame to frame.
+
+    ``plan`` is what the engine has found out about the first of them. It holds for the others, because a
+    handle names one template for ever, and never one of another shape.
+    """
+
+    plan: object | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CorrelateCall:
-    """A checked request: pair i is ``templates[template_index[i]]`` on search region ``search_index[i]``."""
+    """A checked request: pair i is ``templates[template_index[i]]`` on search region ``search_index[i]``.
+
+    ``family`` is set where the same engine is asked the like again and again.
+    """
 
     templates: tuple[str, ...]
     search: Features | Frame
@@ -129,6 +148,8 @@ class CorrelateCall:
     bias: npt.NDArray[np.float32] | None = None
     head: HeadWeights | None = None
     output: Output = Output()
+    precision: Precision = "float32"
+    family: Family | None = None
 
 
 class CorrelateOptions(TypedDict, total=False):
@@ -153,3 +174,5 @@ class CorrelateOptions(TypedDict, total=False):
     map_dtype: MapDtype
     top_k: int
     sum_channels: bool
+    precision: Precision
+    wire_dtype: WireDtype | None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import numpy.typing as npt
 
 from siamcorr.answers import Template
@@ -26,7 +25,6 @@ from siamcorr.arguments import (
 from siamcorr.calls import (
     DEFAULT_TENSOR,
     CorrelateCall,
-    Features,
     Frame,
     Handle,
     HeadLike,
@@ -35,11 +33,13 @@ from siamcorr.calls import (
     MapDtype,
     Output,
     OutputKind,
+    Precision,
     TemplateSource,
+    WireDtype,
 )
 from siamcorr.errors import InvalidArgument
-from siamcorr.geometry import as_boxes
 from siamcorr.shapes import Correlation, IntPair
+from siamcorr.sources import as_frame, as_search, not_one_source, only_with_image
 
 __all__ = [
     "MAX_PEAKS",
@@ -78,6 +78,8 @@ def correlate_call(
     map_dtype: MapDtype = "float32",
     top_k: int = 1,
     sum_channels: bool = False,
+    precision: Precision = "float32",
+    wire_dtype: WireDtype | None = None,
 ) -> CorrelateCall:
     """Check a correlation request and bring it into one form.
 
@@ -104,16 +106,21 @@ def correlate_call(
         map_dtype: ``float32`` or ``float16``.
         top_k: how many peaks at most.
         sum_channels: sum the response's channels, after the head, into one.
+        precision: ``float32``, or ``bfloat16``: faster where matrix products are computed, with relative
+            errors below 1e-2.
+        wire_dtype: ``float32``, ``float16`` or ``bfloat16``: ``features`` are rounded to it before they are
+            sent, which halves what has to be sent. None sends them as they are.
 
     Raises:
         InvalidArgument: names the argument, what was found and what was expected.
 
+    >>> import numpy as np
     >>> call = correlate_call(["a", "b"], features=np.zeros((8, 6, 6), np.float32), kind="depthwise")
     >>> call.template_index, call.search_index
     ((0, 1), (0, 0))
     """
     handles = _handles(template)
-    search = _search(features, image, box, model)
+    search = as_search(features, wire_dtype, image=image, box=box, model=model)
     template_index, search_index = as_pairs(pairs, len(handles), search.count, most=MAX_PAIRS)
     if isinstance(template, str | Template) and (len(template_index) != 1 or pairs is not None):
         found = f"one template for {len(template_index)} responses"
@@ -131,6 +138,7 @@ def correlate_call(
         bias=None if bias is None else as_numbers(bias, "bias", axes=(0, 1)).reshape(-1),
         head=_head(head),
         output=_output(Output(output, map_dtype, top_k, sum_channels), len(template_index)),
+        precision=_precision(precision),
     )
 
 
@@ -153,10 +161,10 @@ def create_call(
         InvalidArgument: names the argument, what was found and what was expected.
     """
     if image is not None and features is None:
-        return _frame(image, boxes, model)
+        return as_frame(image, boxes, model)
     if features is None or image is not None:
-        raise _not_one_source(features)
-    _only_with_image(boxes, model)
+        raise not_one_source(features)
+    only_with_image(boxes, model)
     if not isinstance(features, Mapping):
         return {DEFAULT_TENSOR: as_features(features, "features", axes=(3, 4))}
     if not 1 <= len(features) <= _MAX_TENSORS:
@@ -203,58 +211,17 @@ def _handles(template: Handle | Sequence[Handle]) -> tuple[str, ...]:
     return tuple(handle_of(one) for one in template)
 
 
+def _precision(precision: Precision) -> Precision:
+    if precision not in ("float32", "bfloat16"):
+        raise InvalidArgument.found("precision", repr(precision)[:80], "'float32' or 'bfloat16'")
+    return precision
+
+
 def _output(output: Output, pairs: int) -> Output:
     if output.kind != "map" and pairs * output.top_k > MAX_PEAKS:
         found = f"{output.top_k} for each of {pairs} responses"
         raise InvalidArgument.found("top_k", found, f"at most {MAX_PEAKS} peaks in all")
     return output
-
-
-def _search(
-    features: Array | None, image: Image | None, box: npt.ArrayLike | None, model: str | None
-) -> Features | Frame:
-    if image is not None and features is None:
-        return _frame(image, box, model)
-    if features is None or image is not None:
-        raise _not_one_source(features)
-    _only_with_image(box, model)
-    regions = as_features(features, "features", axes=(3, 4))
-    if regions.ndim == 4 and len(regions) > MAX_PAIRS:
-        raise InvalidArgument.found("features", f"{len(regions)} search regions", f"at most {MAX_PAIRS}")
-    return Features(regions if regions.ndim == 4 else regions[None])
-
-
-def _not_one_source(features: object) -> InvalidArgument:
-    found = "neither features nor image" if features is None else "both features and image"
-    return InvalidArgument.found("features", found, "one of them")
-
-
-def _only_with_image(box: npt.ArrayLike | None, model: str | None) -> None:
-    for name, value in (("box", box), ("model", model)):
-        if value is not None:
-            raise InvalidArgument.found(name, "a value beside features", f"{name} only beside image")
-
-
-def _frame(image: object, boxes: npt.ArrayLike | None, model: str | None) -> Frame:
-    if boxes is None:
-        raise InvalidArgument.found("box", "none", "x, y, w, h in pixels beside image")
-    checked = as_boxes(boxes)
-    if not 1 <= len(checked) <= MAX_PAIRS:
-        raise InvalidArgument.found("box", f"{len(checked)} boxes", f"1 to {MAX_PAIRS}")
-    return Frame(_image(image), checked, None if model is None else as_name(model, "model"))
-
-
-def _image(image: object) -> Image:
-    expected = "a JPEG or PNG file's bytes, or (H, W, 3) uint8 BGR, not empty"
-    if isinstance(image, bytes | bytearray | memoryview):
-        if not len(image):
-            raise InvalidArgument.found("image", "no bytes", expected)
-        return bytes(image)
-    if not isinstance(image, np.ndarray):
-        raise InvalidArgument.found("image", type(image).__name__, expected)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise InvalidArgument.found("image", f"{image.dtype} {image.shape}", expected)
-    return image
 
 
 def _head(head: HeadLike | None) -> HeadWeights | None:

@@ -1,7 +1,8 @@
 """Where tensors are computed, and the way there and back. All that only CUDA has is in this file.
 
 Rules:
-- Arrays go up in one copy, from wherever they lie (a message's payload, say) into one staging batch.
+- Arrays go up in one copy, from wherever they lie (a message's payload, say) into one staging batch. Who has
+  to look at them does so array by array, while what was copied is in the cache.
 - On CUDA the staging batch is page-locked, so that the copy to the device is asynchronous, and so is the way
   back. torch's host allocator keeps a page-locked block until the copies from it are over.
 - :meth:`Device.settle` waits for the device; on the CPU there is nothing to wait for.
@@ -9,7 +10,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,14 +21,20 @@ import torch
 from siamcorr.arguments import Array
 from siamcorr.errors import InvalidArgument
 
-__all__ = ["Device", "open_device"]
+__all__ = ["DTYPES", "Device", "open_device"]
 
-_DTYPES = {
+DTYPES = {
     "float32": torch.float32,
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
     "uint8": torch.uint8,
 }
+"""What can be uploaded, by numpy's names."""
+
+
+@cache
+def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
+    return DTYPES[dtype.name]
 
 
 def open_device(name: str) -> Device:
@@ -57,17 +65,24 @@ class Device:
         """Compute on ``torch_device``."""
         self.torch_device = torch_device
 
-    def upload(self, arrays: Sequence[Array]) -> torch.Tensor:
+    def upload(
+        self, arrays: Sequence[Array], look_at: Callable[[torch.Tensor], object] | None = None
+    ) -> torch.Tensor:
         """Stack ``arrays``, all of one shape and dtype, into a new tensor (N, *shape) on the device.
+
+        ``look_at`` is shown each of them in host memory.
 
         >>> Device(torch.device("cpu")).upload([np.zeros((2, 3), np.float16)] * 4).shape
         torch.Size([4, 2, 3])
         """
         first = arrays[0]
-        staging = self._host_memory((len(arrays), *first.shape), _DTYPES[first.dtype.name])
+        dtype = _torch_dtype(first.dtype)
+        staging = self._host_memory((len(arrays), *first.shape), dtype)
         rows = _raw(staging)
-        for row, array in zip(rows, arrays, strict=True):
-            row[...] = array.view(np.int16) if array.dtype.name == "bfloat16" else array
+        for index, array in enumerate(arrays):
+            rows[index] = array.view(np.int16) if dtype is torch.bfloat16 else array
+            if look_at is not None:
+                look_at(staging[index])
         return self._to_device(staging)
 
     def download(self, tensor: torch.Tensor) -> npt.NDArray[Any]:

@@ -28,14 +28,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
-
 from siamcorr.answers import Response, Template
 from siamcorr.arguments import as_number
 from siamcorr.bank import Bank, BankStats, Page
 from siamcorr.batcher import Limits
 from siamcorr.blocking import BlockingCalls
-from siamcorr.calls import CorrelateCall, Frame, TemplateSource
+from siamcorr.calls import CorrelateCall, CorrelateOptions, Frame, Handle, TemplateSource
+from siamcorr.checks import correlate_call
 from siamcorr.device import open_device
 from siamcorr.embed import Embedder, load_embedder
 from siamcorr.errors import DeadlineExceeded, Draining, InternalError, TemplateNotFound
@@ -47,13 +46,11 @@ from siamcorr.requests import CorrelateRequest, Request, TemplateRequest
 from siamcorr.settings import DEFAULT_MODEL, EngineSettings
 from siamcorr.shared_bank import SharedBank
 from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask
+from siamcorr.warm_up import warm_up
 
 __all__ = ["Engine", "EngineStats"]
 
 T = TypeVar("T")
-
-_WARM_UP_IMAGE = np.zeros((64, 64, 3), np.uint8)
-_WARM_UP_BOX = (16.0, 16.0, 32.0, 32.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +68,7 @@ class Engine(BlockingCalls):
 
     Threads may share it.
 
+    >>> import numpy as np
     >>> with Engine(EngineSettings(device="cpu")) as engine:
     ...     template = engine.create_template(np.ones((256, 6, 6), np.float32))
     ...     response = engine.correlate(template, features=np.ones((256, 22, 22), np.float32), gain=1e-3)
@@ -116,7 +114,7 @@ class Engine(BlockingCalls):
         self._frames = Lane[PrepareTask](
             "frames", limits, self._prepare, threads=settings.decode_threads, clock=clock
         )
-        launcher = Launcher(device, self._embedders, self._bank, settings.check_finite, clock)
+        launcher = Launcher(device, self._embedders, self._bank, settings, clock)
         self._device = Lane[Any]("device", limits, launcher.serve, threads=1, clock=clock)
 
     @property
@@ -138,10 +136,8 @@ class Engine(BlockingCalls):
         """
         leases = self._bank.lease(call.templates)
         request = CorrelateRequest(leases, deadline_s, self._device, self._end)
-        most = self.settings.max_multiply_adds
-        return self._admit(
-            request, lambda: plan_correlate(call, leases, self._embedders, max_multiply_adds=most)
-        )
+        most, kind = self.settings.max_multiply_adds, self.device.partition(":")[0]
+        return self._admit(request, lambda: plan_correlate(call, leases, self._embedders, most, kind))
 
     def submit_create(
         self, source: TemplateSource, deadline_s: float | None = None
@@ -177,13 +173,8 @@ class Engine(BlockingCalls):
         return self._bank.page(after, limit)
 
     def warm_up(self) -> None:
-        """Use every model once, so that no caller pays for what is slow the first time."""
-        for model in self.models:
-            template = self.create_template(image=_WARM_UP_IMAGE, box=_WARM_UP_BOX, model=model)
-            try:
-                self.correlate(template, image=_WARM_UP_IMAGE, box=_WARM_UP_BOX, output="both")
-            finally:
-                self.delete_template(template)
+        """Use every model and every declared shape once, so that no caller pays for what is slow then."""
+        warm_up(self, self.models, self.settings.warm_shapes)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """Wait until every call has ended. False: some have not, after ``timeout_s``."""
@@ -263,8 +254,10 @@ class Engine(BlockingCalls):
         submit = partial(self.submit_update, handle, source, rate)
         return self._wait(submit, timeout_s)[0]
 
-    def _correlate(self, call: CorrelateCall, timeout_s: float | None) -> list[Response]:
-        return self._wait(partial(self.submit_correlate, call), timeout_s)
+    def _correlate(
+        self, template: Handle | Sequence[Handle], options: CorrelateOptions, timeout_s: float | None
+    ) -> list[Response]:
+        return self._wait(partial(self.submit_correlate, correlate_call(template, **options)), timeout_s)
 
     def _get(self, handle: str, timeout_s: float | None) -> Template:
         return self._bank.info(handle)

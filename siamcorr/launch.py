@@ -12,9 +12,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import accumulate, islice
+from math import isfinite
 from typing import Any
 
+import numpy as np
 import torch
 
 from siamcorr.answers import Response, Template, Timings
@@ -23,16 +26,19 @@ from siamcorr.calls import DEFAULT_TENSOR
 from siamcorr.device import Device
 from siamcorr.embed import Embedder
 from siamcorr.errors import InternalError, InvalidArgument, SiamcorrError
-from siamcorr.ops import Head, batched_peaks, xcorr
+from siamcorr.ops import batched_peaks
+from siamcorr.passes import Pass
 from siamcorr.peaks import Peak
-from siamcorr.resident import gather
-from siamcorr.shapes import resolve
+from siamcorr.prepared_templates import PreparedTemplates
+from siamcorr.settings import EngineSettings
 from siamcorr.shared_bank import SharedBank
-from siamcorr.tasks import CorrelateKey, CorrelateTask, Epilogue, TemplateTask
+from siamcorr.tasks import CorrelateTask, TemplateTask
 
 __all__ = ["Launched", "Launcher"]
 
 _log = logging.getLogger(__name__)
+
+_MAX_PASSES = 256
 
 _MAP_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
@@ -56,18 +62,30 @@ class Launched:
             yield slot, Response(lease.handle, lease.generation, response_map, peaks, place, timings)
 
 
-@dataclass(frozen=True, slots=True)
 class Launcher:
-    """Computes on ``device``, and writes new templates into ``bank``.
+    """Computes on ``device``, and writes new templates into ``bank``."""
 
-    Features with NaN or infinity are refused if ``check_finite``. ``clock`` gives monotonic seconds.
-    """
+    def __init__(
+        self,
+        device: Device,
+        embedders: Mapping[str, Embedder],
+        bank: SharedBank,
+        settings: EngineSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        """Set up.
 
-    device: Device
-    embedders: Mapping[str, Embedder]
-    bank: SharedBank
-    check_finite: bool
-    clock: Callable[[], float]
+        Args:
+            device: where everything is computed.
+            embedders: by name.
+            bank: where templates are kept.
+            settings: whether features have to be finite, and what prepared templates may take.
+            clock: monotonic seconds.
+        """
+        self._device, self._embedders, self.bank = device, embedders, bank
+        self._check_finite, self._clock = settings.check_finite, clock
+        self._passes = lru_cache(maxsize=_MAX_PASSES)(partial(Pass, device=device.torch_device))
+        self._prepared = PreparedTemplates(settings.prepared_bytes)
 
     def serve(self, tasks: Sequence[Any]) -> Sequence[Launched | list[Template] | SiamcorrError]:
         """Return for each task of a batch what came of it: :class:`Launched`, new templates, or an error."""
@@ -78,29 +96,37 @@ class Launcher:
 
     def _correlate(self, tasks: Sequence[CorrelateTask]) -> list[Launched | InvalidArgument]:
         """Return what came of each task, or why nothing did."""
-        key, watch = tasks[0].key, _Watch(self.clock, self.device)
-        search = self.device.upload([region for task in tasks for region in task.regions])
-        template = gather([lease for task in tasks for lease in task.leases], key.tensor)
+        key, watch = tasks[0].key, _Watch(self._clock, self._device)
+        search, finite = self._upload([region for task in tasks for region in task.regions])
         watch.stop("copy_s")
-        if key.model is not None:
-            search = self.embedders[key.model](search)
-            watch.stop("embed_s")
-        elif self.check_finite and not all(finite := _are_finite(search)):
+        if not all(finite):
             return self._without_refused(tasks, finite)
-        response = _correlate(key, template, search, _joined_pairs(tasks))
+        if key.model is not None:
+            search = self._embedders[key.model](search)
+            watch.stop("embed_s")
+        chosen = self._passes(key)
+        response = self._responses(chosen, tasks, search)
         output = key.epilogue.output
         peaks = batched_peaks(response, output.top_k) if output.kind != "map" else [()] * len(response)
         watch.stop("compute_s")
         maps: Sequence[Array | None] = [None] * len(response)
         if output.kind != "peaks":
-            maps = list(self.device.download(response.to(_MAP_DTYPES[output.map_dtype])))
+            maps = list(self._device.download(response.to(_MAP_DTYPES[output.map_dtype])))
         watch.stop("copy_s")
-        timings = Timings(**watch.seconds, batch_pairs=len(response))
+        timings = Timings(**watch.seconds, batch_pairs=len(response), plan=chosen.name)
         starts = accumulate((task.size for task in tasks), initial=0)
         return [
             Launched(task, maps[start : start + task.size], peaks[start : start + task.size], timings)
             for task, start in zip(tasks, starts, strict=False)
         ]
+
+    def _responses(self, chosen: Pass, tasks: Sequence[CorrelateTask], search: torch.Tensor) -> torch.Tensor:
+        if len(tasks) > 1 and tasks[0].key.one_search:  # what is computed together is a call, not a batch
+            each = zip(tasks, search.unbind(), strict=True)
+            return torch.cat([self._responses(chosen, [task], region[None]) for task, region in each])
+        leases = [lease for task in tasks for lease in task.leases]
+        rows = self._prepared.rows(leases, tasks[0].key.tensor, chosen.correlator)
+        return chosen(rows, search, *_joined_pairs(tasks))
 
     def _make(self, task: TemplateTask) -> list[Template] | SiamcorrError:
         try:
@@ -117,14 +143,23 @@ class Launcher:
     def _template_tensors(self, task: TemplateTask) -> list[dict[str, torch.Tensor]]:
         """Return the named tensors of each template, on the device."""
         if task.key.model is not None:
-            embedded = self.embedders[task.key.model](self.device.upload(task.crops))
+            crops, _ = self._upload(task.crops)
+            embedded = self._embedders[task.key.model](crops)
             return [{DEFAULT_TENSOR: tensor} for tensor in embedded]
         tensors = {}
         for name, array in task.features.items():
-            tensors[name] = self.device.upload([array])[0]
-            if self.check_finite and not all(_are_finite(tensors[name][None])):
+            uploaded, finite = self._upload([array])
+            if not all(finite):
                 raise _not_finite("features" if name == DEFAULT_TENSOR else f"features[{name!r}]")
+            tensors[name] = uploaded[0]
         return [tensors]
+
+    def _upload(self, arrays: Sequence[Array]) -> tuple[torch.Tensor, list[bool]]:
+        """Return arrays as a batch on the device, and whether each is finite, where that is asked."""
+        finite: list[bool] = []
+        is_asked = self._check_finite and arrays[0].dtype != np.uint8
+        look_at = (lambda array: finite.append(_is_finite(array))) if is_asked else None
+        return self._device.upload(arrays, look_at), finite
 
     def _without_refused(
         self, tasks: Sequence[CorrelateTask], finite: Sequence[bool]
@@ -151,35 +186,10 @@ class _Watch:
         self._since_s = now_s
 
 
-def _correlate(
-    key: CorrelateKey, template: torch.Tensor, search: torch.Tensor, pairs: tuple[list[int], list[int]]
-) -> torch.Tensor:
-    correlation, epilogue = key.correlation, key.epilogue
-    head, sums = _head(epilogue), epilogue.output.sum_channels
-    if sums and head is None:  # a sum is a head of ones, which can be folded into the templates
-        outputs = resolve(correlation, key.template.shape, key.search).response[0]
-        head, sums = (Head(torch.ones(1, outputs)) if outputs > 1 else None), False
-    response = xcorr(
-        template,
-        search,
-        correlation.kind,
-        groups=correlation.groups,
-        k=correlation.k,
-        padding=correlation.padding,
-        stride=correlation.stride,
-        dilation=correlation.dilation,
-        gain=epilogue.gain,
-        bias=_bias(epilogue),
-        pairs=pairs,
-        head=head,
-    )
-    if sums and response.shape[1] > 1:
-        response = xcorr(response.new_ones(1, response.shape[1], 1, 1), response)
-    return response
-
-
-def _joined_pairs(tasks: Sequence[CorrelateTask]) -> tuple[list[int], list[int]]:
+def _joined_pairs(tasks: Sequence[CorrelateTask]) -> tuple[Sequence[int], Sequence[int]]:
     """Count templates and search regions through all tasks."""
+    if len(tasks) == 1:
+        return tasks[0].template_index, tasks[0].search_index
     templates: list[int] = []
     searches: list[int] = []
     first_template = first_search = 0
@@ -191,32 +201,13 @@ def _joined_pairs(tasks: Sequence[CorrelateTask]) -> tuple[list[int], list[int]]
     return templates, searches
 
 
-def _are_finite(features: torch.Tensor) -> list[bool]:
-    """Tell for each of ``features`` (N, ...) whether all its numbers are finite.
+def _is_finite(features: torch.Tensor) -> bool:
+    """Tell whether all numbers are finite.
 
-    A sum is finite only if they are: one fast pass. Where it is not, it may have overflowed: then they are
-    asked one by one.
+    Their sum is finite only if they are: one fast pass. Where it is not, it may have overflowed.
     """
-    sums = features.flatten(1).sum(1, dtype=torch.float32)
-    finite: list[bool] = sums.isfinite().tolist()
-    return [is_finite or bool(one.isfinite().all()) for is_finite, one in zip(finite, features, strict=True)]
+    return isfinite(features.sum(dtype=torch.float32)) or bool(features.isfinite().all())
 
 
 def _not_finite(field: str) -> InvalidArgument:
     return InvalidArgument.found(field, "NaN or infinity", "finite numbers")
-
-
-def _bias(epilogue: Epilogue) -> torch.Tensor | None:
-    bias = _floats(epilogue.bias)
-    return bias[0] if bias is not None and len(bias) == 1 else bias
-
-
-def _head(epilogue: Epilogue) -> Head | None:
-    weight = _floats(epilogue.head)
-    if weight is None:
-        return None
-    return Head(weight.view(epilogue.head_outputs, -1), _floats(epilogue.head_bias))
-
-
-def _floats(raw: bytes | None) -> torch.Tensor | None:
-    return None if raw is None else torch.frombuffer(bytearray(raw), dtype=torch.float32)

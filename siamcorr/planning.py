@@ -4,13 +4,15 @@ Rules:
 - A call is one task for each form of template in it: templates of different shapes cannot share a launch.
 - What is wrong with a call beside these templates is found here, before anything is decoded or computed.
 - It runs where the call is admitted, maybe in an event loop, so it looks at shapes and never at features.
+- What is found out about one call of a family is not found out again for the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf, prod
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 
@@ -18,7 +20,8 @@ from siamcorr.arguments import Array
 from siamcorr.calls import CorrelateCall, Features, Frame, TemplateSource
 from siamcorr.embed import Embedder, embedder_of
 from siamcorr.errors import InvalidArgument
-from siamcorr.ops import Head
+from siamcorr.ops import Head, one_search_pays
+from siamcorr.ops.operands import Problem
 from siamcorr.resident import Lease
 from siamcorr.shapes import resolve
 from siamcorr.slabs import RowForm
@@ -64,8 +67,8 @@ def plan_correlate(
     call: CorrelateCall,
     leases: Mapping[str, Lease],
     embedders: Mapping[str, Embedder],
-    *,
     max_multiply_adds: float = inf,
+    device: str = "cpu",
 ) -> list[CorrelateTask] | PrepareTask:
     """Return a call's tasks, or the frame that they wait for.
 
@@ -73,52 +76,84 @@ def plan_correlate(
         InvalidArgument: the call does not fit the templates; names the field.
         ModelNotFound: the frame's embedder is not loaded.
     """
+    recipes = call.family.plan if call.family is not None else None
+    if recipes is None:
+        recipes = _recipes(call, leases, embedders, max_multiply_adds)
+        for recipe in recipes:
+            recipe.choose_form(device)
+        if call.family is not None:
+            call.family.plan = recipes
+    tasks = [recipe.task(leases) for recipe in cast(Sequence[_Recipe], recipes)]
+    if isinstance(call.search, Frame):
+        crops = [
+            (len(task.search_slots), embedder_of(task.key.model, embedders).crop.search_px) for task in tasks
+        ]
+        return PrepareTask(call.search, tasks, sum(count * 3 * side**2 for count, side in crops))
+    for task in tasks:
+        task.regions = [call.search.regions[search] for search in task.search_slots]
+    return tasks
+
+
+@dataclass(slots=True, eq=False)
+class _Recipe:
+    """A task without its leases and regions: pairs, with each template and each search region once."""
+
+    key: CorrelateKey
+    load: Load
+    handles: dict[str, int] = field(default_factory=dict)
+    searches: dict[int, int] = field(default_factory=dict)
+    template_index: list[int] = field(default_factory=list)
+    search_index: list[int] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+
+    def add(self, handle: str, search: int, slot: int) -> None:
+        self.template_index.append(self.handles.setdefault(handle, len(self.handles)))
+        self.search_index.append(self.searches.setdefault(search, len(self.searches)))
+        self.slots.append(slot)
+
+    def choose_form(self, device: str) -> None:
+        """Let many templates on one search region be computed together, where that pays."""
+        key, pairs = self.key, len(self.slots)
+        if len(self.searches) == 1 < pairs:
+            problem = Problem(key.correlation, key.template.shape, key.search, device=device)
+            self.key = replace(key, one_search=one_search_pays(problem, pairs, key.precision))
+
+    def task(self, leases: Mapping[str, Lease]) -> CorrelateTask:
+        return CorrelateTask(
+            self.key,
+            self.load,
+            [leases[handle] for handle in self.handles],
+            self.template_index,
+            self.search_index,
+            self.slots,
+            list(self.searches),
+        )
+
+
+def _recipes(
+    call: CorrelateCall,
+    leases: Mapping[str, Lease],
+    embedders: Mapping[str, Embedder],
+    max_multiply_adds: float,
+) -> list[_Recipe]:
     epilogue = _epilogue(call)
-    tasks: dict[_Own, _Gathering] = {}
+    recipes: dict[_Own, _Recipe] = {}
     by_handle = {}
     for handle, lease in leases.items():
         own = _own(call, lease)
-        if own not in tasks:
+        if own not in recipes:
             key = _key(call, own, embedders, epilogue)
-            tasks[own] = _Gathering(key, _load(call, key))
-        by_handle[handle] = tasks[own]
+            recipes[own] = _Recipe(key, _load(call, key))
+        by_handle[handle] = recipes[own]
     for slot, (template, search) in enumerate(zip(call.template_index, call.search_index, strict=True)):
         handle = call.templates[template]
-        by_handle[handle].add(leases[handle], search, slot)
-    planned = [gathering.task for gathering in tasks.values() if gathering.task.slots]
-    multiply_adds = sum(task.multiply_adds for task in planned)
+        by_handle[handle].add(handle, search, slot)
+    used = [recipe for recipe in recipes.values() if recipe.slots]
+    multiply_adds = sum(len(recipe.slots) * recipe.load.pair_multiply_adds for recipe in used)
     if multiply_adds > max_multiply_adds:
         expected = f"at most {max_multiply_adds:.3g} (max_multiply_adds)"
         raise InvalidArgument.found("request", f"{multiply_adds:.3g} multiply-adds", expected)
-    if isinstance(call.search, Frame):
-        crops = [
-            (len(task.search_slots), embedder_of(task.key.model, embedders).crop.search_px)
-            for task in planned
-        ]
-        return PrepareTask(call.search, planned, sum(count * 3 * side**2 for count, side in crops))
-    for task in planned:
-        task.regions = [call.search.regions[search] for search in task.search_slots]
-    return planned
-
-
-class _Gathering:
-    """A task while pairs are added to it, each template and each search region once."""
-
-    def __init__(self, key: CorrelateKey, load: Load) -> None:
-        self.task = CorrelateTask(key, load)
-        self._templates: dict[str, int] = {}
-        self._searches: dict[int, int] = {}
-
-    def add(self, lease: Lease, search: int, slot: int) -> None:
-        if lease.handle not in self._templates:
-            self._templates[lease.handle] = len(self._templates)
-            self.task.leases.append(lease)
-        if search not in self._searches:
-            self._searches[search] = len(self._searches)
-            self.task.search_slots.append(search)
-        self.task.template_index.append(self._templates[lease.handle])
-        self.task.search_index.append(self._searches[search])
-        self.task.slots.append(slot)
+    return used
 
 
 def _own(call: CorrelateCall, lease: Lease) -> _Own:
@@ -143,7 +178,7 @@ def _key(
             raise InvalidArgument.found("model", "none", expected)
         embedder = embedder_of(model, embedders)
         shape, dtype = embedder.shape(embedder.crop.search_px), "uint8"
-    return CorrelateKey(name, form, shape, dtype, model, call.correlation, epilogue)
+    return CorrelateKey(name, form, shape, dtype, model, call.correlation, call.precision, epilogue)
 
 
 def _load(call: CorrelateCall, key: CorrelateKey) -> Load:

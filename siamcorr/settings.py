@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from siamcorr.arguments import as_count, as_name
 from siamcorr.errors import InvalidArgument
+from siamcorr.shapes import Correlation, Shape, resolve
 
-__all__ = ["DEFAULT_MODEL", "EngineSettings"]
+__all__ = ["DEFAULT_MODEL", "EngineSettings", "WarmShape"]
 
 DEFAULT_MODEL = "hog"
 """The embedder of frames whose caller names none. It needs no weights."""
 
 _MOST = 1 << 50
+_SIZES = r"[1-9]\d{0,6}(?:x[1-9]\d{0,6}){2,3}"
+_WARM = re.compile(rf"(?P<kind>\w+)(?:/(?P<groups>\d{{1,7}}))?:(?P<template>{_SIZES}):(?P<search>{_SIZES})")
 _COUNTS = ("budget_bytes", "max_jobs", "max_bytes", "max_batch", "max_image_pixels", "max_multiply_adds")
+
+
+@dataclass(frozen=True, slots=True)
+class WarmShape:
+    """A correlation to do once before callers come: what its shapes need is set up then.
+
+    Raises:
+        InvalidArgument: names the setting, or the shape that does not fit.
+
+    >>> WarmShape.parse("depthwise:256x7x7:256x31x31").template
+    (256, 7, 7)
+    >>> WarmShape.parse("groupwise/8:256x7x7:256x31x31").correlation.groups
+    8
+    """
+
+    correlation: Correlation
+    template: Shape
+    search: Shape
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit."""
+        resolve(self.correlation, self.template, self.search)
+
+    @classmethod
+    def parse(cls, text: str) -> WarmShape:
+        """Read KIND:TEMPLATE:SEARCH, KIND being KIND/GROUPS for those that take groups."""
+        found = _WARM.fullmatch(text)
+        if found is None:
+            expected = "KIND:CxHxW:CxHxW, as in depthwise:256x7x7:256x31x31"
+            raise InvalidArgument.found("warm_shapes", repr(text)[:80], expected)
+        groups = None if found["groups"] is None else int(found["groups"])
+        template, search = (tuple(map(int, found[name].split("x"))) for name in ("template", "search"))
+        return cls(Correlation(found["kind"], groups=groups), template, search)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +64,8 @@ class EngineSettings:
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         models: embedders by name, each with its weights' file, or None if it needs none.
         budget_bytes: what all templates may take on the device.
+        prepared_bytes: what templates may take beside that, in the forms that they are computed in. They are
+            made again when they are needed and not there; 0 keeps none.
         ttl_s: seconds after its last use when an idle template expires; None is never.
         evict: at the budget, ``refuse`` new templates, or drop the least recently used idle ones (``lru``).
         max_jobs: bound of the jobs that wait or run, for the device and for decoding each.
@@ -37,6 +76,7 @@ class EngineSettings:
             and what is launched cannot be stopped.
         check_finite: refuse features with NaN or infinity. It costs one reading pass over them.
         decode_threads: threads that decode images and cut out crops.
+        warm_shapes: what :meth:`~siamcorr.Engine.warm_up` does beside using each model.
 
     Raises:
         InvalidArgument: names the setting.
@@ -50,6 +90,7 @@ class EngineSettings:
     device: str = "auto"
     models: Mapping[str, str | None] = field(default_factory=lambda: {DEFAULT_MODEL: None})
     budget_bytes: int = 1 << 30
+    prepared_bytes: int = 256 << 20
     ttl_s: float | None = 600.0
     evict: Literal["refuse", "lru"] = "refuse"
     max_jobs: int = 1024
@@ -59,11 +100,14 @@ class EngineSettings:
     max_multiply_adds: int = 200_000_000_000
     check_finite: bool = True
     decode_threads: int = 2
+    warm_shapes: Sequence[WarmShape] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         for name in _COUNTS:
             as_count(getattr(self, name), name, most=_MOST)
+        if self.prepared_bytes != 0:
+            as_count(self.prepared_bytes, "prepared_bytes", most=_MOST)
         as_count(self.decode_threads, "decode_threads", most=256)
         if self.evict not in {"refuse", "lru"}:
             raise InvalidArgument.found("evict", repr(self.evict)[:80], "'refuse' or 'lru'")

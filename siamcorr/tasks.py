@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from siamcorr.answers import MapToFrame
 from siamcorr.arguments import Array
-from siamcorr.calls import Frame, Output
+from siamcorr.calls import Frame, Output, Precision
 from siamcorr.resident import Lease
 from siamcorr.shapes import Correlation, Shape
 from siamcorr.slabs import RowForm
@@ -50,7 +50,9 @@ class CorrelateKey:
     """What all pairs of one launch share.
 
     ``search`` is the shape (C, H, W) of the search features, ``dtype`` that of what is uploaded. If that is
-    crops, ``model`` is the embedder in between.
+    crops, ``model`` is the embedder in between. With ``one_search`` the templates of a task meet one search
+    region and are computed together, and tasks one by one. Its hash is computed once, because queues ask for
+    it again and again.
     """
 
     tensor: str
@@ -59,7 +61,22 @@ class CorrelateKey:
     dtype: str
     model: str | None
     correlation: Correlation
+    precision: Precision
     epilogue: Epilogue
+    one_search: bool = False
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compute the hash."""
+        parts = (
+            *(self.tensor, self.template, self.search, self.dtype, self.model),
+            *(self.correlation, self.precision, self.epilogue, self.one_search),
+        )
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        """Return the hash."""
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +100,11 @@ class CorrelateTask:
 
     key: CorrelateKey
     load: Load
-    leases: list[Lease] = field(default_factory=list)
-    template_index: list[int] = field(default_factory=list)
-    search_index: list[int] = field(default_factory=list)
-    slots: list[int] = field(default_factory=list)
-    search_slots: list[int] = field(default_factory=list)
+    leases: Sequence[Lease]
+    template_index: Sequence[int]
+    search_index: Sequence[int]
+    slots: Sequence[int]
+    search_slots: Sequence[int]
     regions: Sequence[Array] = ()
     places: Sequence[MapToFrame] = ()
 
@@ -101,11 +118,6 @@ class CorrelateTask:
         """Bytes that it holds at the most: what goes up, is widened and padded, and comes out."""
         regions = sum(region.nbytes for region in self.regions) + len(self.regions) * self.load.region_bytes
         return regions + self.size * self.load.pair_bytes + self.load.shared_bytes
-
-    @property
-    def multiply_adds(self) -> int:
-        """The work of all pairs."""
-        return self.size * self.load.pair_multiply_adds
 
 
 @dataclass(frozen=True, slots=True)

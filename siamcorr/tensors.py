@@ -4,7 +4,7 @@ Rules:
 - A message's tensors follow one another in its payload, without gaps, in the order in which its fields name
   them; the payload ends where the last one ends. :class:`PayloadReader` is asked for them in that order.
 - An array that is read cannot be written to. It is a view of the payload, or a copy where it would not lie at
-  a multiple of its elements' size: what reads it next may count on that.
+  a multiple of its elements' size: what reads it next may count on that, unless it said that it does not.
 - An array that is written is little-endian and in C order, whatever it was in memory. It is copied once,
   when the payload is joined.
 - numpy has no bfloat16 of its own: the package ml_dtypes gives it one, and only who reads one needs it.
@@ -12,13 +12,14 @@ Rules:
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
+from functools import cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from siamcorr.arguments import MAX_NAME_LENGTH, Array
+from siamcorr.arguments import MAX_NAME_LENGTH, Array, numpy_dtype
 from siamcorr.errors import InvalidArgument
 from siamcorr.shapes import MAX_COUNT
 from siamcorr.v1.tensor_pb2 import (
@@ -86,8 +87,8 @@ class PayloadWriter:
         Raises:
             InvalidArgument: the wire has no such dtype.
         """
-        code = dtype_code(array.dtype.name)
-        raw = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+        code, dtype = _coded(array.dtype)
+        raw = np.ascontiguousarray(array, dtype)
         message.name = name
         message.dtype = code
         message.shape.extend(array.shape)
@@ -110,20 +111,21 @@ class PayloadReader:
         self._payload = memoryview(payload)
         self._position = 0
 
-    def read(self, message: Tensor, field: str, dtypes: Sequence[str]) -> Array:
+    def read(self, message: Tensor, field: str, dtypes: Sequence[str], *, aligned: bool = True) -> Array:
         """Return the next tensor; it cannot be written to.
 
         Args:
             message: what the caller says of it.
             field: what the tensor is called in errors.
             dtypes: which dtypes it may have.
+            aligned: False where it is only going to be copied: it is a view then, wherever it lies.
 
         Raises:
             InvalidArgument: names ``field``: another dtype, an impossible shape, or bytes that are not there.
         """
         name = dtype_name(message.dtype, field, dtypes)
         shape = _checked_shape(message, field)
-        dtype = _numpy_dtype(name)
+        dtype = numpy_dtype(name)
         size_bytes = prod(shape) * dtype.itemsize
         if message.length_bytes != size_bytes:
             expected = f"{size_bytes}: shape {shape} of {name}"
@@ -136,7 +138,7 @@ class PayloadReader:
             raise InvalidArgument.found("payload", f"{left} bytes for {field}", size_bytes)
         view: Array = np.frombuffer(self._payload, dtype, prod(shape), self._position).reshape(shape)
         self._position += size_bytes
-        return view if view.flags.aligned else _read_only_copy(view)
+        return view if view.flags.aligned or not aligned else _read_only_copy(view)
 
     def finish(self) -> None:
         """Check that every byte of the payload belongs to a tensor.
@@ -168,8 +170,6 @@ def _read_only_copy(array: Array) -> Array:
     return copy
 
 
-def _numpy_dtype(name: str) -> np.dtype[np.generic]:
-    if name == "bfloat16":
-        bfloat16: np.dtype[np.generic] = np.dtype(importlib.import_module("ml_dtypes").bfloat16)
-        return bfloat16
-    return np.dtype(name).newbyteorder("<")
+@cache
+def _coded(dtype: np.dtype[Any]) -> tuple[DataType, np.dtype[Any]]:
+    return dtype_code(dtype.name), dtype.newbyteorder("<")

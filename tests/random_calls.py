@@ -127,6 +127,7 @@ def _operator(kind: str) -> st.SearchStrategy[dict[str, Any]]:
             "bias": numbers,
             "head": heads,
             "tensor": _NAMES,
+            "precision": st.sampled_from(["float32", "bfloat16"]),
             **steps,
         },
     )

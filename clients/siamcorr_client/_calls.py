@@ -12,13 +12,13 @@ from typing import Generic, TypeVar
 from google.protobuf.message import DecodeError
 
 from siamcorr.answers import Response, Template
-from siamcorr.calls import CorrelateCall, CorrelateOptions, Frame, Handle, TemplateSource
-from siamcorr.checks import correlate_call
+from siamcorr.calls import CorrelateOptions, Frame, Handle, TemplateSource
 from siamcorr.errors import InternalError, InvalidArgument
 from siamcorr.v1 import correlation_service_pb2 as correlation_pb
 from siamcorr.v1 import template_service_pb2 as template_pb
-from siamcorr.wire.correlation import read_correlate_response, seal_correlate_request
+from siamcorr.wire.correlation import read_correlate_response
 from siamcorr.wire.envelope import Buffer, Parts, unseal
+from siamcorr.wire.families import RequestWriter
 from siamcorr.wire.templates import Update, read_template, seal_create_request, seal_update_request
 from siamcorr_client._shared_memory import Loan, SharedMemory
 
@@ -41,6 +41,8 @@ _CORRELATION = "/siamcorr.v1.CorrelationService"
 _TEMPLATES = "/siamcorr.v1.TemplateService"
 CORRELATE = f"{_CORRELATION}/Correlate"
 CORRELATE_STREAM = f"{_CORRELATION}/CorrelateStream"
+
+_WRITER = RequestWriter()  # all clients ask for the like
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +132,27 @@ def delete(handle: str) -> Call[None]:
     return Call(f"{_TEMPLATES}/DeleteTemplate", [request.SerializeToString()], read)
 
 
-def correlate(call: CorrelateCall) -> Call[list[Response]]:
-    """Correlate."""
-    pairs = len(call.template_index)
+def correlate(template: Handle | Sequence[Handle], options: CorrelateOptions) -> Call[list[Response]]:
+    """Check and correlate: one response for each pair.
+
+    Raises:
+        InvalidArgument: names the argument.
+    """
+    sealed = _WRITER.seal(template, options)
 
     def read(data: Buffer) -> list[Response]:
         responses = read_correlate_response(*unseal(correlation_pb.CorrelateResponse, data))
-        _check_count(len(responses), pairs, "responses")
+        _check_count(len(responses), sealed.pairs, "responses")
         return responses
 
-    return Call(CORRELATE, seal_correlate_request(call), read)
+    return Call(CORRELATE, sealed.parts, read)
 
 
 def correlate_as_written(
     template: Handle | Sequence[Handle], options: CorrelateOptions
 ) -> Call[Response | list[Response]]:
     """Check and correlate: one template gives one response, a list of them a list."""
-    call = correlate(correlate_call(template, **options))
+    call = correlate(template, options)
     one = isinstance(template, str | Template)
 
     def read(data: Buffer) -> Response | list[Response]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TypeVar, cast
 
 import grpc
 
 from siamcorr.answers import Response, Template
 from siamcorr.blocking import BlockingCalls
-from siamcorr.calls import CorrelateCall, TemplateSource
+from siamcorr.calls import CorrelateOptions, Handle, TemplateSource
 from siamcorr_client import _calls
 from siamcorr_client._attach import ATTACH, attach
 from siamcorr_client._base import ClientBase
@@ -115,8 +116,10 @@ class Client(ClientBase, BlockingCalls):
     def _delete(self, handle: str, timeout_s: float | None) -> None:
         self._run(_calls.delete(handle), timeout_s)
 
-    def _correlate(self, call: CorrelateCall, timeout_s: float | None) -> list[Response]:
-        return self._run(_calls.correlate(call), timeout_s)
+    def _correlate(
+        self, template: Handle | Sequence[Handle], options: CorrelateOptions, timeout_s: float | None
+    ) -> list[Response]:
+        return self._run(_calls.correlate(template, options), timeout_s)
 
     def _run(self, call: Call[_T], timeout_s: float | None) -> _T:
         limit_s = self._check_call(call, timeout_s)

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from siamcorr.errors import InvalidArgument, SiamcorrError
-from siamcorr.settings import DEFAULT_MODEL, EngineSettings
+from siamcorr.settings import DEFAULT_MODEL, EngineSettings, WarmShape
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.logs import LOG_FORMATS, LOG_LEVELS
 
@@ -136,7 +136,23 @@ class CommandLine:
             action="append",
             help="an embedder and its weights; may be repeated (hog, which has none, is always there)",
         )
+        self._flags["warm_shapes"] = "--warm"
+        self._parser.add_argument(
+            "--warm",
+            dest="warm_shapes",
+            metavar="KIND:CxHxW:CxHxW",
+            type=_warm,
+            action="append",
+            help="template and search region of calls to come, made ready before the first; may be repeated",
+        )
         add("--template-bytes", "budget_bytes", "SIZE", "what all templates may take (1GiB)", size_bytes)
+        add(
+            "--prepared-bytes",
+            "prepared_bytes",
+            "SIZE",
+            "what they may take beside that, in the forms that they are computed in (256MiB)",
+            size_bytes,
+        )
         add(
             "--template-ttl",
             "ttl_s",
@@ -192,6 +208,13 @@ def _model(text: str) -> tuple[str, str]:
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"found {text!r:.80}, expected NAME=FILE")
     return name, path
+
+
+def _warm(text: str) -> WarmShape:
+    try:
+        return WarmShape.parse(text)
+    except InvalidArgument as error:
+        raise argparse.ArgumentTypeError(error.message) from error
 
 
 def _version() -> str:

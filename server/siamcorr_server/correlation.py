@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from siamcorr import Engine
-from siamcorr.errors import Draining, InvalidArgument, SiamcorrError
-from siamcorr.v1 import correlation_service_pb2 as pb
+from siamcorr.errors import Draining, SiamcorrError
 from siamcorr.v1 import correlation_service_pb2_grpc as rpc
-from siamcorr.wire.correlation import read_correlate_request, seal_correlate_response
-from siamcorr.wire.envelope import Buffer, unseal
+from siamcorr.wire.correlation import seal_correlate_response
+from siamcorr.wire.envelope import Buffer
+from siamcorr.wire.families import RequestReader
 from siamcorr_server.interceptor import Context, current_call
 from siamcorr_server.messages import join
 from siamcorr_server.shared_memory import SharedMemoryService
@@ -30,6 +30,7 @@ class CorrelationService(rpc.CorrelationServiceServicer):
         """Serve ``engine``; the bounds are those of :class:`~siamcorr_server.config.ServerConfig`."""
         self._engine = engine
         self._memory = memory
+        self._reader = RequestReader()
         self._max_message_bytes = max_message_bytes
         self._stream_window = stream_window
         self._streams: set[Stream] = set()
@@ -67,13 +68,12 @@ class CorrelationService(rpc.CorrelationServiceServicer):
             raise error.with_traceback(None)  # noqa: B904 - its frames hold the payload, maybe in a slot
 
     def _admit(self, data: Buffer, deadline_s: float | None) -> Submitted:
-        request, payload = unseal(pb.CorrelateRequest, data)
+        opened = self._reader.open(data)
         seal: Seal = seal_correlate_response
-        if request.HasField("shared"):
-            if len(payload):
-                raise InvalidArgument.found("shared", f"a payload of {len(payload)} bytes beside it", "none")
-            use, payload = self._memory.use(request.shared)
+        payload = opened.payload
+        if opened.shared is not None:
+            use, payload = self._memory.use(opened.shared)
             seal = use.seal
-        call = read_correlate_request(request, payload)
+        call = opened.read(payload)
         current_call().templates += len(call.templates)
         return Submitted(self._engine.submit_correlate(call, deadline_s), seal)

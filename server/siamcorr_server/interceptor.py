@@ -31,6 +31,7 @@ import grpc
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from siamcorr.errors import QueueFull, SiamcorrError
+from siamcorr_server.logs import LeanRecord
 from siamcorr_server.status import code_of, pushback_ms, status_of
 
 __all__ = ["PUSHBACK", "REQUEST_ID", "Call", "Context", "Interceptor", "Registry", "current_call"]
@@ -212,5 +213,8 @@ def _log_call(call: Call, code: grpc.StatusCode, start_s: float, error: Exceptio
     }
     if call.requests:
         fields |= {"requests": call.requests, "failed": call.failed}
-    fault = error if code is grpc.StatusCode.INTERNAL else None
-    _log.log(_LEVELS.get(code, logging.INFO), "call", extra={"fields": fields}, exc_info=fault)
+    level = _LEVELS.get(code, logging.INFO)
+    if code is grpc.StatusCode.INTERNAL:
+        _log.log(level, "call", extra={"fields": fields}, exc_info=error)
+    elif _log.isEnabledFor(level):
+        _log.handle(LeanRecord(_log.name, level, "call", fields))

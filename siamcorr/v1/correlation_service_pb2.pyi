@@ -22,6 +22,12 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_PIXELWISE: _ClassVar[Kind]
     KIND_GROUPED: _ClassVar[Kind]
 
+class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRECISION_UNSPECIFIED: _ClassVar[Precision]
+    PRECISION_FLOAT32: _ClassVar[Precision]
+    PRECISION_BFLOAT16: _ClassVar[Precision]
+
 class OutputKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OUTPUT_KIND_UNSPECIFIED: _ClassVar[OutputKind]
@@ -35,6 +41,9 @@ KIND_UPCHANNEL: Kind
 KIND_GROUPWISE: Kind
 KIND_PIXELWISE: Kind
 KIND_GROUPED: Kind
+PRECISION_UNSPECIFIED: Precision
+PRECISION_FLOAT32: Precision
+PRECISION_BFLOAT16: Precision
 OUTPUT_KIND_UNSPECIFIED: OutputKind
 OUTPUT_KIND_MAP: OutputKind
 OUTPUT_KIND_PEAKS: OutputKind
@@ -49,7 +58,7 @@ class Cells(_message.Message):
     def __init__(self, rows: _Optional[int] = ..., cols: _Optional[int] = ...) -> None: ...
 
 class Correlation(_message.Message):
-    __slots__ = ("kind", "groups", "k", "padding", "stride", "dilation", "gain")
+    __slots__ = ("kind", "groups", "k", "padding", "stride", "dilation", "gain", "precision")
     KIND_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +66,7 @@ class Correlation(_message.Message):
     STRIDE_FIELD_NUMBER: _ClassVar[int]
     DILATION_FIELD_NUMBER: _ClassVar[int]
     GAIN_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     kind: Kind
     groups: int
     k: int
@@ -64,7 +74,8 @@ class Correlation(_message.Message):
     stride: Cells
     dilation: Cells
     gain: float
-    def __init__(self, kind: _Optional[_Union[Kind, str]] = ..., groups: _Optional[int] = ..., k: _Optional[int] = ..., padding: _Optional[_Union[Cells, _Mapping]] = ..., stride: _Optional[_Union[Cells, _Mapping]] = ..., dilation: _Optional[_Union[Cells, _Mapping]] = ..., gain: _Optional[float] = ...) -> None: ...
+    precision: Precision
+    def __init__(self, kind: _Optional[_Union[Kind, str]] = ..., groups: _Optional[int] = ..., k: _Optional[int] = ..., padding: _Optional[_Union[Cells, _Mapping]] = ..., stride: _Optional[_Union[Cells, _Mapping]] = ..., dilation: _Optional[_Union[Cells, _Mapping]] = ..., gain: _Optional[float] = ..., precision: _Optional[_Union[Precision, str]] = ...) -> None: ...
 
 class Head(_message.Message):
     __slots__ = ("weight", "bias")
@@ -155,32 +166,36 @@ class Result(_message.Message):
     def __init__(self, template: _Optional[str] = ..., generation: _Optional[int] = ..., map: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., peaks: _Optional[_Iterable[_Union[Peak, _Mapping]]] = ..., map_to_frame: _Optional[_Union[MapToFrame, _Mapping]] = ...) -> None: ...
 
 class Timings(_message.Message):
-    __slots__ = ("prepare_s", "queue_s", "embed_s", "compute_s", "copy_s", "batch_pairs")
+    __slots__ = ("prepare_s", "queue_s", "embed_s", "compute_s", "copy_s", "batch_pairs", "plan")
     PREPARE_S_FIELD_NUMBER: _ClassVar[int]
     QUEUE_S_FIELD_NUMBER: _ClassVar[int]
     EMBED_S_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_S_FIELD_NUMBER: _ClassVar[int]
     COPY_S_FIELD_NUMBER: _ClassVar[int]
     BATCH_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     prepare_s: float
     queue_s: float
     embed_s: float
     compute_s: float
     copy_s: float
     batch_pairs: int
-    def __init__(self, prepare_s: _Optional[float] = ..., queue_s: _Optional[float] = ..., embed_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., copy_s: _Optional[float] = ..., batch_pairs: _Optional[int] = ...) -> None: ...
+    plan: str
+    def __init__(self, prepare_s: _Optional[float] = ..., queue_s: _Optional[float] = ..., embed_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., copy_s: _Optional[float] = ..., batch_pairs: _Optional[int] = ..., plan: _Optional[str] = ...) -> None: ...
 
 class CorrelateResponse(_message.Message):
-    __slots__ = ("results", "timings", "shared", "payload")
+    __slots__ = ("results", "timings", "padding", "shared", "payload")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[Result]
     timings: Timings
+    padding: bytes
     shared: _tensor_pb2.SharedSlot
     payload: bytes
-    def __init__(self, results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., shared: _Optional[_Union[_tensor_pb2.SharedSlot, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., padding: _Optional[bytes] = ..., shared: _Optional[_Union[_tensor_pb2.SharedSlot, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class CorrelateStreamRequest(_message.Message):
     __slots__ = ("id", "timeout", "request")

@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from siamcorr.answers import MapToFrame, Response, Timings
 from siamcorr.arguments import FEATURE_DTYPES, Array
-from siamcorr.calls import CorrelateCall, CorrelateOptions, Features, HeadLike, MapDtype, OutputKind
+from siamcorr.calls import (
+    CorrelateCall,
+    CorrelateOptions,
+    Features,
+    HeadLike,
+    MapDtype,
+    OutputKind,
+    Precision,
+)
 from siamcorr.checks import correlate_call
 from siamcorr.errors import InvalidArgument
 from siamcorr.peaks import Peak
@@ -42,6 +50,11 @@ _OUTPUT_CODES: dict[OutputKind, pb.OutputKind] = {
     "peaks": pb.OUTPUT_KIND_PEAKS,
     "both": pb.OUTPUT_KIND_BOTH,
 }
+_PRECISION_CODES: dict[Precision, pb.Precision] = {
+    "float32": pb.PRECISION_FLOAT32,
+    "bfloat16": pb.PRECISION_BFLOAT16,
+}
+_PRECISIONS = {code: name for name, code in _PRECISION_CODES.items()}
 _OUTPUT_KINDS = {code: kind for kind, code in _OUTPUT_CODES.items()}
 _MAP_DTYPES = ("float32", "float16")
 
@@ -58,6 +71,7 @@ def seal_correlate_request(call: CorrelateCall) -> Parts:
     request.search_index.extend(call.search_index)
     request.tensor_name = call.tensor
     _write_correlation(request.correlation, call.correlation, call.gain)
+    request.correlation.precision = _PRECISION_CODES[call.precision]
     if call.bias is not None:
         writer.add(request.bias, call.bias)
     if call.head is not None:
@@ -105,7 +119,7 @@ def seal_correlate_response(responses: Sequence[Response]) -> Parts:
             result.map_to_frame.x0, result.map_to_frame.y0 = place.x0, place.y0
             result.map_to_frame.step_x, result.map_to_frame.step_y = place.step_x, place.step_y
     _write_timings(message.timings, responses[0].timings)
-    return seal(message, writer.parts)
+    return seal(message, writer.parts, padded=True)
 
 
 def read_correlate_response(message: pb.CorrelateResponse, payload: Buffer) -> list[Response]:
@@ -146,6 +160,11 @@ def _read_correlation(message: pb.Correlation) -> CorrelateOptions:
         options["k"] = message.k
     if message.HasField("gain"):
         options["gain"] = message.gain
+    if message.precision:
+        if message.precision not in _PRECISIONS:
+            expected = f"one of {', '.join(_PRECISION_CODES)}"
+            raise InvalidArgument.found("precision", f"code {message.precision}", expected)
+        options["precision"] = _PRECISIONS[message.precision]
     return options
 
 
@@ -156,7 +175,8 @@ def _cells(message: pb.Cells) -> IntPair:
 def _read_search(request: pb.CorrelateRequest, reader: PayloadReader) -> CorrelateOptions:
     which = request.WhichOneof("search")
     if which == "features":
-        return CorrelateOptions(features=reader.read(request.features, "features", FEATURE_DTYPES))
+        features = reader.read(request.features, "features", FEATURE_DTYPES, aligned=False)
+        return CorrelateOptions(features=features)
     if which == "frame":
         image, boxes, model = read_frame(request.frame, reader)
         return CorrelateOptions(image=image, box=boxes, model=model)
@@ -207,6 +227,7 @@ def _write_timings(message: pb.Timings, timings: Timings) -> None:
     message.compute_s = timings.compute_s
     message.copy_s = timings.copy_s
     message.batch_pairs = timings.batch_pairs
+    message.plan = timings.plan
 
 
 def _read_timings(message: pb.Timings) -> Timings:
@@ -217,4 +238,5 @@ def _read_timings(message: pb.Timings) -> Timings:
         compute_s=message.compute_s,
         copy_s=message.copy_s,
         batch_pairs=message.batch_pairs,
+        plan=message.plan,
     )

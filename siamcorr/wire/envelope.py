@@ -34,13 +34,17 @@ _M = TypeVar("_M", bound=Message)
 
 _BULK = 15
 _TAG = bytes([_BULK << 3 | 2])
+_PADDING = bytes([13 << 3 | 2])
+_ALIGNED_BYTES = 16  # Python's own bytes begin at such a multiple
 _MAX_FIELDS = 16_384  # more than the 4096 handles and 8192 indices of the largest call, should each be one
 _MAX_HEAD_BYTES = 2 << 20  # the largest answer, of 4096 results and 16384 peaks, takes 1.2 MB
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
-def seal(head: Message, bulk: Iterable[Buffer]) -> Parts:
+def seal(head: Message, bulk: Iterable[Buffer], *, padded: bool = False) -> Parts:
     """Return the bytes of ``head`` with ``bulk`` as its field 15, which ``head`` itself leaves empty.
+
+    ``padded``: its field 13 is filled with zeros, so that the bulk begins at a multiple of 16 bytes.
 
     >>> from siamcorr.v1.template_service_pb2 import CreateTemplateRequest
     >>> CreateTemplateRequest.FromString(b"".join(seal(CreateTemplateRequest(), [b"ab", b"c"]))).payload
@@ -48,7 +52,11 @@ def seal(head: Message, bulk: Iterable[Buffer]) -> Parts:
     """
     parts = list(bulk)
     size = sum(memoryview(part).nbytes for part in parts)
-    return [head.SerializeToString(), _TAG, _varint(size), *parts]
+    length, data = _varint(size), head.SerializeToString()
+    if padded:
+        zeros = -(len(data) + len(_PADDING) + 1 + len(_TAG) + len(length)) % _ALIGNED_BYTES
+        data = b"".join((data, _PADDING, bytes([zeros]), bytes(zeros)))
+    return [data, _TAG, length, *parts]
 
 
 def bulk_of(parts: Parts) -> Parts:

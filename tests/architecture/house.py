@@ -17,13 +17,13 @@ BARE: frozenset[str] = frozenset()
 NUMPY = frozenset({"numpy"})
 MESSAGES = frozenset({"numpy", "google.protobuf"})
 IMAGES = frozenset({"numpy", "cv2"})
-TORCH = frozenset({"numpy", "ml_dtypes", "torch"})
+TORCH = frozenset({"llvmlite", "ml_dtypes", "numpy", "torch"})
 
 FACE = "__init__"
 
 FLOORS: tuple[dict[str, frozenset[str]], ...] = (
     # The ground floor.
-    {"errors": BARE, "v1": MESSAGES},
+    {"errors": BARE, "kept_memory": BARE, "v1": MESSAGES},
     {
         "arguments": NUMPY,
         "batcher": BARE,
@@ -43,11 +43,18 @@ FLOORS: tuple[dict[str, frozenset[str]], ...] = (
         "shared_memory": NUMPY,
         "tensors": MESSAGES,
     },
-    {"calls": NUMPY, "geometry": NUMPY, "handles": TORCH},
-    {"checks": NUMPY, "embed": TORCH, "eviction": TORCH, "images": IMAGES},
+    {"calls": NUMPY, "explain": TORCH, "geometry": NUMPY, "handles": TORCH},
+    {"embed": TORCH, "eviction": TORCH, "images": IMAGES, "sources": NUMPY},
+    {"checks": NUMPY},
     {"bank": TORCH, "blocking": NUMPY, "tasks": TORCH, "wire": MESSAGES},
-    {"frames": IMAGES | TORCH, "planning": TORCH, "shared_bank": TORCH},
-    {"launch": TORCH},
+    {
+        "frames": IMAGES | TORCH,
+        "passes": TORCH,
+        "planning": TORCH,
+        "prepared_templates": TORCH,
+        "shared_bank": TORCH,
+    },
+    {"launch": TORCH, "warm_up": NUMPY},
     {"requests": TORCH},
     {"engine": IMAGES | TORCH},
     # The roof: what the lazy names of `import siamcorr` may bring, once they are used.

@@ -10,7 +10,8 @@ import pytest
 
 from servers import serving
 from siamcorr.errors import InvalidArgument
-from siamcorr.settings import EngineSettings
+from siamcorr.settings import EngineSettings, WarmShape
+from siamcorr.shapes import Correlation
 from siamcorr_server.__main__ import main
 from siamcorr_server.command_line import CommandLine
 from siamcorr_server.config import ServerConfig
@@ -26,7 +27,7 @@ def test_each_flag_sets_one_setting() -> None:
         --evict lru --max-jobs 7 --max-queue-bytes 3KiB --max-batch 5 --max-message-bytes 1GiB
         --max-image-pixels 99 --max-multiply-adds 1000 --drain-seconds 1.5 --log-format json
         --log-level debug --threads 3 --decode-threads 4 --stream-window 6 --allow-nonfinite
-        --shared-memory 2GiB
+        --shared-memory 2GiB --prepared-bytes 0 --warm naive:8x3x3:8x9x9 --warm groupwise/2:8x3x3:8x9x9
     """
     assert CommandLine().read(flags.split()) == ServerConfig(
         listen="[::1]:0",
@@ -43,6 +44,11 @@ def test_each_flag_sets_one_setting() -> None:
             max_multiply_adds=1000,
             check_finite=False,
             decode_threads=4,
+            prepared_bytes=0,
+            warm_shapes=[
+                WarmShape(Correlation(), (8, 3, 3), (8, 9, 9)),
+                WarmShape(Correlation("groupwise", groups=2), (8, 3, 3), (8, 9, 9)),
+            ],
         ),
         max_message_bytes=1 << 30,
         shared_memory_bytes=2 << 30,
@@ -88,6 +94,11 @@ def told(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
         ("--threads 0", "--threads: found 0"),
         ("--evict maybe", "argument --evict: invalid choice: 'maybe'"),
         ("--model nanotrackv3", "argument --model: found 'nanotrackv3', expected NAME=FILE"),
+        ("--warm naive", "argument --warm: warm_shapes: found 'naive', expected KIND:CxHxW:CxHxW"),
+        ("--warm naive:8x3:8x9x9", "argument --warm: warm_shapes: found"),
+        ("--warm nave:8x3x3:8x9x9", "argument --warm: kind: found 'nave'"),
+        ("--warm naive:8x3x3:9x9x9", "argument --warm: template: found 8 channels, expected 9"),
+        ("--prepared-bytes many", "argument --prepared-bytes: found 'many'"),
         ("--colour red", "unrecognized arguments: --colour red"),
         ("--template 1GiB", "unrecognized arguments: --template 1GiB"),
     ],

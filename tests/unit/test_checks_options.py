@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 from refusals import refused
+from siamcorr.arguments import numpy_dtype
 from siamcorr.calls import Features, HeadWeights, Output
 from siamcorr.checks import MAX_PEAKS, correlate_call
 
@@ -102,6 +104,10 @@ def test_what_is_no_head_is_refused(head: Any) -> None:
         ({"top_k": 1025}, "top_k"),
         ({"top_k": 1.0}, "top_k"),
         ({"top_k": True}, "top_k"),
+        ({"precision": "float16"}, "precision"),
+        ({"precision": None}, "precision"),
+        ({"wire_dtype": "float64"}, "wire_dtype"),
+        ({"wire_dtype": np.float16}, "wire_dtype"),
         ({"sum_channels": 1}, "sum_channels"),
         ({"tensor": None}, "tensor"),
         ({"tensor": "a\n"}, "tensor"),
@@ -118,6 +124,23 @@ def test_what_is_no_head_is_refused(head: Any) -> None:
 )
 def test_a_wrong_option_is_refused_by_name(options: Any, field: str) -> None:
     assert refused(correlate, **options).field == field
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("given", [np.float32, np.float16])
+def test_features_are_rounded_to_what_they_are_sent_as(given: Any, dtype: Any) -> None:
+    features = np.linspace(-3, 3, 4 * 36).reshape(4, 6, 6).astype(given)
+    sent = correlate_call("tpl_a", features=features, wire_dtype=dtype).search.regions  # type: ignore[union-attr]
+    assert (sent.dtype.name, sent.shape) == (dtype, (1, 4, 6, 6))
+    np.testing.assert_allclose(sent[0].astype(np.float64), features, rtol=2**-8)
+
+
+def test_bfloat16_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy_dtype.cache_clear()
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    error = refused(correlate, wire_dtype="bfloat16")
+    assert error.field == "wire_dtype"
+    assert "ml_dtypes" in error.message
 
 
 def test_an_option_that_there_is_not_is_a_mistake_of_the_program() -> None:

@@ -34,7 +34,7 @@ CALLS: dict[str, Call[Any]] = {
     "page": _calls.page("token"),
     "update": _calls.update("tpl_a", {"features": X}, 0.5),
     "delete": _calls.delete("tpl_a"),
-    "correlate": _calls.correlate(correlate_call(["a", "b"], features=X)),
+    "correlate": _calls.correlate(["a", "b"], {"features": X}),
     "correlate one": _calls.correlate_as_written("a", {"features": X}),
     "correlate many": _calls.correlate_as_written(["a"], {"features": X}),
 }
@@ -102,7 +102,7 @@ def test_another_number_of_templates_is_no_answer(call: str, count: int) -> None
 def test_another_number_of_responses_is_no_answer(pairs: int) -> None:
     data = b""
     if pairs:
-        other = _calls.correlate(correlate_call(["a"] * pairs, features=X))
+        other = _calls.correlate(["a"] * pairs, {"features": X})
         data = answer(correlation_pb.CorrelateRequest.FromString(sent(other))).SerializeToString()
     with pytest.raises(InternalError, match=f"responses: found {pairs}, expected 2"):
         CALLS["correlate"].answer(data)

@@ -63,3 +63,10 @@ def test_what_comes_down_is_in_c_order(dtype: torch.dtype) -> None:
     assert array.flags.c_contiguous
     np.testing.assert_array_equal(array, tensor.T.float().numpy())
     CPU.settle()
+
+
+def test_each_array_can_be_looked_at_as_it_goes_up() -> None:
+    arrays = [np.full((2, 3), value, np.float32) for value in (1.0, 2.0)]
+    seen: list[torch.Tensor] = []
+    uploaded = CPU.upload(arrays, seen.append)
+    assert torch.equal(torch.stack(seen), uploaded)

@@ -21,6 +21,7 @@ from siamcorr.launch import Launched, Launcher
 from siamcorr.ops import xcorr
 from siamcorr.peaks import find_peaks
 from siamcorr.planning import plan_correlate
+from siamcorr.settings import EngineSettings
 from siamcorr.shared_bank import SharedBank
 from siamcorr.tasks import CorrelateTask, TemplateKey, TemplateTask
 
@@ -43,7 +44,11 @@ def bank() -> Iterator[SharedBank]:
 @pytest.fixture
 def launcher(bank: SharedBank) -> Launcher:
     ticks = count()
-    return Launcher(Device(CPU), {"gate": GATE}, bank, True, lambda: float(next(ticks)))
+    return launching(bank, lambda: float(next(ticks)))
+
+
+def launching(bank: SharedBank, clock: Callable[[], float] = lambda: 0.0) -> Launcher:
+    return Launcher(Device(CPU), {"gate": GATE}, bank, EngineSettings(), clock)
 
 
 @pytest.fixture
@@ -123,6 +128,50 @@ def test_stages_are_timed_by_the_clock_that_is_given(
     assert (response.timings.copy_s, response.timings.compute_s, response.timings.embed_s) == (2.0, 1.0, 0.0)
 
 
+def test_many_templates_on_one_search_region_are_computed_together_but_not_with_those_of_others(
+    launcher: Launcher, task_of: Callable[..., CorrelateTask]
+) -> None:
+    half: dict[str, Any] = {"precision": "bfloat16"}
+    many = RANDOM.standard_normal((32, 32, 6, 6), np.float32)
+    regions = RANDOM.standard_normal((3, 32, 22, 22), np.float32)
+    tasks = [task_of(many, features=regions[0], **half), task_of(many[::-1], features=regions[1], **half)]
+    assert tasks[0].key == tasks[1].key != task_of(many[:1], features=regions[2], **half).key
+    alone = [launcher.serve([task])[0] for task in tasks]
+    for outcome, lonely, z, x in zip(launcher.serve(tasks), alone, (many, many[::-1]), regions, strict=False):
+        together = xcorr(torch.from_numpy(z.copy()), torch.from_numpy(x)[None], **half).numpy()
+        for response, same, by_xcorr in zip(answers(outcome), answers(lonely), together, strict=True):
+            np.testing.assert_array_equal(response.map, same.map)
+            np.testing.assert_array_equal(response.map, by_xcorr)
+            assert response.timings.plan == "one search bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("options", "plan"),
+    [
+        ({}, "matmul"),
+        ({"kind": "depthwise"}, "trick"),
+        ({"precision": "bfloat16"}, "matmul bfloat16"),
+        ({"kind": "depthwise", "sum_channels": True}, "matmul"),
+    ],
+)
+def test_the_answer_tells_how_it_was_computed(
+    launcher: Launcher, task_of: Callable[..., CorrelateTask], options: dict[str, Any], plan: str
+) -> None:
+    (response,) = answers(launcher.serve([task_of(Z[:1], features=X[0], **options)])[0])
+    assert response.timings.plan == plan
+
+
+def test_precision_is_the_callers_choice_and_not_shared_with_others(
+    launcher: Launcher, task_of: Callable[..., CorrelateTask]
+) -> None:
+    half, full = (task_of(Z[:1], features=X[0], precision=precision) for precision in ("bfloat16", "float32"))
+    assert half.key != full.key
+    (response,) = answers(launcher.serve([half])[0])
+    np.testing.assert_array_equal(response.map, expected(Z[0], X[0], precision="bfloat16"))
+    exact = expected(Z[0], X[0])
+    assert 0 < np.linalg.norm(response.map - exact) < 1e-2 * np.linalg.norm(exact)
+
+
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", range(3))
 def test_what_is_not_finite_fails_alone(
@@ -168,7 +217,7 @@ def test_a_poisoned_tensor_is_named(launcher: Launcher) -> None:
 
 
 def test_crops_become_templates_all_or_none(bank: SharedBank) -> None:
-    launcher = Launcher(Device(CPU), {"gate": GATE}, bank, True, lambda: 0.0)
+    launcher = launching(bank)
     crops = RANDOM.integers(0, 256, (3, 8, 8, 3), np.uint8)
     (made,) = launcher.serve([TemplateTask(TemplateKey("gate"), 3, {}, crops=list(crops))])
     assert isinstance(made, list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from gates import IMAGE, Gate
 from refusals import refused
-from siamcorr.calls import Frame
+from siamcorr.calls import Family, Frame
 from siamcorr.checks import correlate_call
 from siamcorr.errors import ModelNotFound
 from siamcorr.planning import plan_correlate, plan_templates
@@ -99,6 +100,27 @@ def test_weights_of_one_size_and_other_axes_are_other_weights() -> None:
     weight = np.arange(8, dtype=np.float32)
     flat, deep = (key(kind="depthwise", head=weight.reshape(shape)) for shape in ((8, 1), (1, 8)))
     assert flat != deep
+
+
+def test_a_family_is_planned_once_and_each_call_gets_its_own_leases_and_regions() -> None:
+    family = Family()
+    templates = leased(a={}, b={"shape": (8, 5, 5)})
+    first, second = (
+        plan_correlate(replace(correlate_call(["a", "b"], features=x), family=family), templates, EMBEDDERS)
+        for x in X
+    )
+    assert isinstance(first, list)
+    assert isinstance(second, list)
+    for one, other, lease_ in zip(first, second, templates.values(), strict=True):
+        assert one.key is other.key
+        assert one.leases == other.leases == [lease_]
+    assert np.shares_memory(first[0].regions[0], X[0])
+    assert np.shares_memory(second[1].regions[0], X[1])
+    again = plan_correlate(
+        replace(correlate_call(["a", "b"], features=X[0]), family=family), leased(a={}, b={}), EMBEDDERS
+    )
+    assert isinstance(again, list)
+    assert again[1].key.template.shape == (8, 5, 5), "what was found out is not looked for again"
 
 
 def test_each_template_and_each_search_region_is_held_once() -> None:
@@ -212,6 +234,10 @@ def test_features_are_one_template_whatever_their_tensors() -> None:
     assert task.key == plan_templates({"features": X[0]}, None, {}).key
 
 
+def _work(task: CorrelateTask) -> int:
+    return task.size * task.load.pair_multiply_adds
+
+
 def test_what_a_call_makes_of_its_regions_and_weights_is_counted() -> None:
     (plain,) = plan(leased(a={}), features=X[0])
     (half,) = plan(leased(a={}), features=X[0].astype(np.float16))
@@ -221,8 +247,8 @@ def test_what_a_call_makes_of_its_regions_and_weights_is_counted() -> None:
     assert half.size_bytes == plain.size_bytes + X[0].nbytes // 2
     assert padded.load.region_bytes == 8 * (rows + 4) * (cols + 2) * 4
     assert headed.size_bytes == plain.size_bytes + 5 * 7 * 7 * 4 + 5 * 4
-    assert plain.multiply_adds == 8 * 3 * 3 * 7 * 7
-    assert headed.multiply_adds == plain.multiply_adds + 5 * 7 * 7
+    assert _work(plain) == 8 * 3 * 3 * 7 * 7
+    assert _work(headed) == _work(plain) + 5 * 7 * 7
 
 
 def test_the_work_of_a_call_is_bounded() -> None:

@@ -47,6 +47,21 @@ def test_sealing_gives_the_bytes_that_protobuf_gives(size: int) -> None:
     assert b"".join(seal(head, [bulk[:1], bulk[1:]])) == request(payload=bulk).SerializeToString()
 
 
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16384, 1 << 21])
+@pytest.mark.parametrize("results", range(20))
+def test_a_padded_bulk_begins_at_a_multiple_of_16_bytes_and_is_the_same_message(
+    results: int, size: int
+) -> None:
+    head = pb.CorrelateResponse(results=[pb.Result(template="t" * n) for n in range(results)])
+    data = b"".join(seal(head, [bytes(size)], padded=True))
+    assert (len(data) - size) % 16 == 0
+    message = pb.CorrelateResponse.FromString(data)
+    assert not any(message.padding)
+    message.ClearField("padding")
+    assert message == pb.CorrelateResponse(results=head.results, payload=bytes(size))
+    assert bytes(unseal(pb.CorrelateResponse, data)[1]) == bytes(size)
+
+
 def test_an_empty_bulk_is_the_same_message_to_a_parser() -> None:
     head = request(payload=b"")
     for bulk in ([], [b""], [b"", b""]):

@@ -1,0 +1,32 @@
+"""What is slow the first time, done before callers come: models are used once, and so are declared shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from siamcorr.blocking import BlockingCalls
+from siamcorr.settings import WarmShape
+
+__all__ = ["warm_up"]
+
+_IMAGE = np.zeros((64, 64, 3), np.uint8)
+_BOX = (16.0, 16.0, 32.0, 32.0)
+
+
+def warm_up(calls: BlockingCalls, models: Iterable[str], shapes: Iterable[WarmShape]) -> None:
+    """Make a template of each of ``models`` and ``shapes``, correlate it, and forget it."""
+    for model in models:
+        template = calls.create_template(image=_IMAGE, box=_BOX, model=model)
+        try:
+            calls.correlate(template, image=_IMAGE, box=_BOX, output="both")
+        finally:
+            calls.delete_template(template)
+    for shape in shapes:
+        template = calls.create_template(np.zeros(shape.template, np.float32))
+        kind, groups = shape.correlation.kind, shape.correlation.groups
+        try:
+            calls.correlate(template, features=np.zeros(shape.search, np.float32), kind=kind, groups=groups)
+        finally:
+            calls.delete_template(template)
