@@ -68,11 +68,10 @@ def find_peaks(response_map: npt.NDArray[Any], *, top_k: int = 1) -> tuple[Peak,
     if not isinstance(response_map, np.ndarray):
         raise InvalidArgument.found("response_map", type(response_map).__name__, "an array")
     check_peaks_input(response_map.shape, str(response_map.dtype), top_k, axes=3)
-    values = response_map.astype(np.float64)
-    ranked = _ranked_candidates(values, top_k)
+    ranked = _best_cell(response_map) if top_k == 1 else _ranked_candidates(response_map, top_k)
     if not ranked:
-        return (Peak(0.0, 0.0, float(values[0, 0, 0]), 0.0),)
-    return tuple(_measure(values[channel], row, col, channel) for channel, row, col in ranked)
+        return (Peak(0.0, 0.0, float(response_map[0, 0, 0]), 0.0),)
+    return tuple(_measure(response_map[channel], row, col, channel) for channel, row, col in ranked)
 
 
 def exclusion_radius(rows: int, cols: int) -> int:
@@ -114,7 +113,21 @@ def sidelobe_ratio(score: float, mean: float, variance: float) -> float:
     return ratio if math.isfinite(ratio) else 0.0
 
 
-def _ranked_candidates(values: Map, top_k: int) -> list[tuple[int, int, int]]:
+def _best_cell(response_map: npt.NDArray[Any]) -> list[tuple[int, int, int]]:
+    """Return the first of the highest cells, which is always a peak, without looking at neighbours."""
+    values = response_map
+    at = int(values.argmax())
+    if not np.isfinite(values.flat[at]):  # then argmax has found that, and not the highest of the others
+        values = np.where(np.isfinite(values), values, -np.inf)
+        at = int(values.argmax())
+        if not np.isfinite(values.flat[at]):
+            return []
+    rows, cols = values.shape[1:]
+    return [(at // (rows * cols), at // cols % rows, at % cols)]
+
+
+def _ranked_candidates(response_map: npt.NDArray[Any], top_k: int) -> list[tuple[int, int, int]]:
+    values = response_map.astype(np.float64)
     finite = np.where(np.isfinite(values), values, -np.inf)
     padded = np.pad(finite, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
     rows, cols = values.shape[1:]
@@ -127,7 +140,8 @@ def _ranked_candidates(values: Map, top_k: int) -> list[tuple[int, int, int]]:
     return [(channel, row, col) for channel, row, col in found[best].tolist()]
 
 
-def _measure(values: Map, row: int, col: int, channel: int) -> Peak:
+def _measure(plane: npt.NDArray[Any], row: int, col: int, channel: int) -> Peak:
+    values = plane.astype(np.float64)
     return Peak(
         row=row + _vertex(values[:, col], row),
         col=col + _vertex(values[row], col),

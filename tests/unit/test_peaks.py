@@ -187,3 +187,11 @@ def test_peaks_of_any_map(response: Maps, top_k: int) -> None:
         cells = finite[peak.channel] == peak.score
         offsets = np.abs(np.argwhere(cells) - (peak.row, peak.col)).max(1)
         assert offsets.min() <= 0.5, "the refined position is within half a cell of the peak's"
+
+
+@settings(deadline=None, max_examples=120)
+@given(response=maps, top_k=st.integers(1, 12))
+def test_the_best_alone_is_the_first_of_many(response: Maps, top_k: int) -> None:
+    (best,) = find_peaks(response)
+    first = find_peaks(response, top_k=top_k + 1)[0]
+    assert repr(best) == repr(first), "NaN is equal to NaN here"

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as st_numpy
 
 from siamcorr.errors import InvalidArgument
 from siamcorr.ops import batched_peaks
+from siamcorr.ops.peaks import peaks_in_torch
 from siamcorr.peaks import Peak, find_peaks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,9 +26,13 @@ def bits(peaks: tuple[Peak, ...]) -> list[list[str]]:
     return [[float(number).hex() for number in astuple(peak)] for peak in peaks]
 
 
+WAYS = batched_peaks, peaks_in_torch
+
+
 def check(maps: npt.NDArray[Any], top_k: int) -> None:
-    found = batched_peaks(torch.from_numpy(maps), top_k)
-    assert [bits(peaks) for peaks in found] == [bits(find_peaks(one, top_k=top_k)) for one in maps]
+    expected = [bits(find_peaks(one, top_k=top_k)) for one in maps]
+    for way in WAYS:
+        assert [bits(peaks) for peaks in way(torch.from_numpy(maps), top_k)] == expected
 
 
 cells = {
@@ -73,7 +78,8 @@ def test_ratios_that_underflow_or_overflow_are_the_same(scale: float) -> None:
 
 def test_bfloat16_maps_are_widened() -> None:
     maps = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(3)).bfloat16()
-    assert batched_peaks(maps, 4) == [find_peaks(one, top_k=4) for one in maps.float().numpy()]
+    for way in WAYS:
+        assert way(maps, 4) == [find_peaks(one, top_k=4) for one in maps.float().numpy()]
 
 
 def test_maps_of_any_layout_that_need_a_gradient() -> None:
@@ -83,9 +89,9 @@ def test_maps_of_any_layout_that_need_a_gradient() -> None:
 
 def test_many_peaks_are_measured_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = torch.randn(3, 2, 9, 9, generator=torch.Generator().manual_seed(5))
-    at_once = batched_peaks(maps, 20)
+    at_once = peaks_in_torch(maps, 20)
     monkeypatch.setattr("siamcorr.ops.peaks._CELLS_PER_STEP", 2 * 81)
-    assert batched_peaks(maps, 20) == at_once
+    assert peaks_in_torch(maps, 20) == at_once
 
 
 @pytest.mark.parametrize(
