@@ -22,7 +22,7 @@ demo: $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY)) ## run the demo;
 test: lint ## run everything that CI runs: style, types, tests
 	$(BIN)/pytest
 
-bench: $(DEV_READY) ## measure the operators; CASES="a d" runs some rows, OUT=file.json writes them
+bench: $(DEV_READY) ## measure operators and server; CASES="a d" runs some rows, OUT=f.json writes them and f.png
 	$(BIN)/python tests/benchmarks/run.py $(CASES) $(if $(OUT),--out $(OUT))
 
 lint: $(DEV_READY) ## run the style and type checks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -27,7 +26,6 @@ __all__ = [
     "NAIVE_MAP",
     "Case",
     "against_echo",
-    "has_shared_memory",
     "many_against_few",
     "resident_sets_mib",
     "shared_memory_against_messages",
@@ -78,11 +76,6 @@ async def many_against_few(
             callers=callers,
             pace=pace,
         )
-
-
-def has_shared_memory() -> bool:
-    """Whether the client can be told to use shared memory."""
-    return "shared_memory" in inspect.signature(AsyncClient.__init__).parameters
 
 
 async def shared_memory_against_messages(server: str, case: Case, *, callers: int, pace: Pace) -> Contest:

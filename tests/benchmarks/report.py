@@ -40,12 +40,12 @@ def draw(rows: Sequence[Row], machine: str, path: Path) -> None:
     """Draw a bar for each row, from what it has to reach to what it does: to the right is enough."""
     figure = Figure(figsize=(10.5, 1.3 + 0.31 * len(rows)), dpi=150, layout="constrained")
     axes = figure.subplots()
-    shares = [row.ratio / row.at_least or 1.0 for row in rows]  # what is not there yet has no bar
+    shares = [row.ratio / row.at_least for row in rows]
     places = range(len(rows))
     colours = [OK if row.passed else MISSED for row in rows]
     axes.barh(places, [share - 1 for share in shares], left=1, color=colours, height=0.6)
     for place, row, colour in zip(places, rows, colours, strict=True):
-        found = f"{row.ratio:.3g}x  (≥ {row.at_least:.3g}x)" if row.ratio else "not there yet"
+        found = f"{row.ratio:.3g}x  (≥ {row.at_least:.3g}x)"
         axes.annotate(
             found,
             (1, place),

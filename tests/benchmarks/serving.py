@@ -17,7 +17,6 @@ from benchmarks.drivers import (
     NAIVE_MAP,
     Case,
     against_echo,
-    has_shared_memory,
     many_against_few,
     resident_sets_mib,
     shared_memory_against_messages,
@@ -59,9 +58,6 @@ def peaks_only() -> Iterator[Row]:
 def shared_memory() -> Iterator[Row]:
     """Row m."""
     what, at_least = "16 callers, map through shared memory, not messages", 1.5
-    if not has_shared_memory():
-        yield Row("m", what, 0.0, at_least, "not there yet: the client knows no shared_memory")
-        return
     with process(*SHARING) as server:
         found = asyncio.run(
             shared_memory_against_messages(server.address, DEPTHWISE_MAP, callers=16, pace=PACE)

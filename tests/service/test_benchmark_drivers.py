@@ -76,7 +76,6 @@ async def test_many_templates_run_against_few(server: RunningServer) -> None:
     assert len(server.engine.page().templates) == 72
 
 
-@pytest.mark.skipif(not drivers.has_shared_memory(), reason="the client knows no shared memory")
 async def test_shared_memory_runs_against_messages() -> None:
     with serving(shared_memory_bytes=1 << 30) as sharing:
         found = await drivers.shared_memory_against_messages(
