@@ -3,6 +3,7 @@
 Rules:
 - An answer does not depend on its neighbours: a pair's is the same to the bit in any batch.
 - A task whose features are not finite fails alone: the others of its batch are launched again without it.
+- What follows from a key is kept for the next launch of it, if its head is small: callers send the heads.
 - The device is waited for before the clock is read, so that a stage's time is its own.
 """
 
@@ -39,6 +40,7 @@ __all__ = ["Launched", "Launcher"]
 _log = logging.getLogger(__name__)
 
 _MAX_PASSES = 256
+_MAX_PASS_BYTES = 1 << 18  # of its head and bias: a pass holds about five times as many
 
 _MAP_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
@@ -84,7 +86,8 @@ class Launcher:
         """
         self._device, self._embedders, self.bank = device, embedders, bank
         self._check_finite, self._clock = settings.check_finite, clock
-        self._passes = lru_cache(maxsize=_MAX_PASSES)(partial(Pass, device=device.torch_device))
+        self._new_pass = partial(Pass, device=device.torch_device)
+        self._kept_pass = lru_cache(maxsize=_MAX_PASSES)(self._new_pass)
         self._prepared = PreparedTemplates(settings.prepared_bytes)
 
     def serve(self, tasks: Sequence[Any]) -> Sequence[Launched | list[Template] | SiamcorrError]:
@@ -104,7 +107,8 @@ class Launcher:
         if key.model is not None:
             search = self._embedders[key.model](search)
             watch.stop("embed_s")
-        chosen = self._passes(key)
+        is_small = tasks[0].load.shared_bytes <= _MAX_PASS_BYTES
+        chosen = self._kept_pass(key) if is_small else self._new_pass(key)
         response = self._responses(chosen, tasks, search)
         output = key.epilogue.output
         peaks = batched_peaks(response, output.top_k) if output.kind != "map" else [()] * len(response)

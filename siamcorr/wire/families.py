@@ -29,13 +29,14 @@ from siamcorr.errors import InvalidArgument
 from siamcorr.v1 import correlation_service_pb2 as pb
 from siamcorr.v1.tensor_pb2 import SharedSlot
 from siamcorr.wire.correlation import read_correlate_request, seal_correlate_request
-from siamcorr.wire.envelope import Buffer, Parts, unseal
+from siamcorr.wire.envelope import Buffer, Parts, bulk_of, unseal
 
 __all__ = ["Opened", "RequestReader", "RequestWriter", "Sealed"]
 
 _MAX_HEADS = 4096
 _MAX_HEAD_BYTES = 1024
 _SHARED_TAG = pb.CorrelateRequest.SHARED_FIELD_NUMBER << 3 | 2
+_MAX_SLOT_BYTES = 0x7F  # of a message's slot: its length is one byte then, and an honest one has less than 50
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -75,7 +76,8 @@ class RequestWriter:
             return replace(known, parts=(*known.parts, features.reshape(-1).view(np.uint8).data))
         call = correlate_call(template, **options)
         sealed = Sealed(seal_correlate_request(call), len(call.template_index))
-        if key is not None and len(sealed.parts[0]) <= _MAX_HEAD_BYTES:
+        is_all_features = len(bulk_of(sealed.parts)) == 1
+        if key is not None and is_all_features and len(sealed.parts[0]) <= _MAX_HEAD_BYTES:
             if len(self._known) >= _MAX_HEADS:
                 self._known.clear()
             dtype = cast(Features, call.search).regions.dtype
@@ -175,7 +177,7 @@ class _Known:
         """Open a message that goes on with ``rest``; None where that is not what is known."""
         if not self._is_shared:
             return Opened(None, rest, self._read) if len(rest) == self._size_bytes else None
-        if rest[:2] != bytes([_SHARED_TAG, len(rest) - 2]):
+        if not 2 <= len(rest) <= 2 + _MAX_SLOT_BYTES or rest[:2] != bytes([_SHARED_TAG, len(rest) - 2]):
             return None
         try:
             shared = SharedSlot.FromString(bytes(rest[2:]))
@@ -194,6 +196,8 @@ def _head_bytes(request: pb.CorrelateRequest, data: Buffer, payload: memoryview)
         is_last = payload.obj is memoryview(data).obj
         return len(data) - len(payload) if is_last else None
     slot = request.shared.SerializeToString()
+    if len(slot) > _MAX_SLOT_BYTES:  # fields that nobody knows are part of it
+        return None
     tail = bytes([_SHARED_TAG, len(slot)]) + slot
     return len(data) - len(tail) if bytes(data[-len(tail) :]) == tail else None
 

@@ -19,6 +19,7 @@ from architecture.house import ROOT
 from servers import RunningServer, serving
 from siamcorr import EngineSettings, errors
 from siamcorr.errors import CallerError, InternalError, OverloadError
+from siamcorr.explain import main as explain
 from siamcorr.shapes import KINDS, Correlation, resolve
 from siamcorr_client import Client
 from siamcorr_demo.__main__ import main as demonstrate
@@ -156,6 +157,7 @@ def test_every_command_that_is_shown_is_taken(tmp_path: Path, monkeypatch: pytes
     read: dict[str, Callable[[list[str]], object]] = {
         "siamcorr-server": CommandLine().read,
         "siamcorr-demo": lambda arguments: read_options(arguments, has_screen=True),
+        "siamcorr-explain": lambda arguments: explain([*arguments, "--repeats", "1"]),
     }
     programs = set()
     for command in COMMANDS:
@@ -167,11 +169,12 @@ def test_every_command_that_is_shown_is_taken(tmp_path: Path, monkeypatch: pytes
 
 
 def test_every_flag_that_is_named_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    of_server, of_demo = (flags_in(help_of(program, capsys)) for program in (serve, demonstrate))
+    programs = serve, demonstrate, explain
+    of_server, of_demo, of_explain = (flags_in(help_of(program, capsys)) for program in programs)
     assert len(flags_in(section("Running it"))) > 5
     assert flags_in(section("Running it")) <= of_server
     assert flags_in(section("The demo")) <= of_demo
-    assert flags_in(README) <= of_server | of_demo
+    assert flags_in(README) <= of_server | of_demo | of_explain
 
 
 @pytest.mark.parametrize("page", PAGES)

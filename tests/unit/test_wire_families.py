@@ -30,6 +30,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"output": "peaks", "top_k": 3},
     {"padding": (1, 1)},
     {"bias": [1.0]},
+    {"bias": 0.5},
     {"head": np.ones((1, 1), np.float32)},
     {"sum_channels": True, "kind": "depthwise"},
     {"tensor": "cls"},
@@ -132,6 +133,35 @@ def test_requests_with_their_payload_in_a_slot_are_of_a_family_too() -> None:
         assert np.array_equal(calls[-1].search.regions[0], X + sequence)  # type: ignore[union-attr]
     assert calls[0].family is calls[1].family is calls[2].family is not None
     assert calls[0].family is not read(reader, written("a", {"features": X})).family
+
+
+def test_a_bias_that_is_a_number_goes_with_each_request_again() -> None:
+    writer = RequestWriter()
+    for features in (X, X + 1):
+        options: Any = {"features": features, "bias": 0.5}
+        assert b"".join(writer.seal("a", options).parts) == written("a", options)
+
+
+def test_a_slot_with_fields_that_nobody_knows_is_read_and_not_remembered() -> None:
+    reader = RequestReader()
+    unknown = bytes([15 << 3 | 2, 100, *bytes(100)])
+    slot = SharedSlot(region=b"r" * 16, sequence=1, length_bytes=X.nbytes).SerializeToString()
+    shared = SharedSlot.FromString(slot + 3 * unknown)
+    parts = RequestWriter().seal("a", {"features": X}).parts
+    message = b"".join(without_bulk(parts, pb.CorrelateRequest(shared=shared)))
+    call = reader.open(message).read(memoryview(X.tobytes()))
+    assert fields(call) == fields(correlate_call(["a"], features=X))
+    assert call.family is None
+
+
+def test_one_peer_cannot_have_the_requests_of_another_misread() -> None:
+    reader = RequestReader()
+    message, payload = in_slot("a", X, 1)
+    reader.open(message).read(payload)
+    plain = written("a", {"features": X})
+    shared_head_bytes = next(iter(reader._head_bytes.values()))
+    reader._head_bytes[len(plain)] = shared_head_bytes  # as a head of that length leaves it
+    assert fields(read(reader, plain)) == fields(read(RequestReader(), plain))
 
 
 @pytest.mark.parametrize("length", [0, X.nbytes - 4, X.nbytes + 4])
