@@ -73,7 +73,7 @@ def flags_in(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
 
 
-def help_of(program: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]) -> str:
+def help_of(program: Callable[[list[str]], object], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as ended:
         program(["--help"])
     assert ended.value.code == 0
