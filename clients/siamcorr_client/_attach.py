@@ -18,7 +18,7 @@ from siamcorr.errors import Cancelled, DeadlineExceeded, InternalError, ServerUn
 from siamcorr_client._errors import RpcFailure, error_of_call
 from siamcorr_client._shared_memory import SharedMemory
 
-__all__ = ["ATTACH", "attach", "attach_async"]
+__all__ = ["ATTACH", "attach", "attach_async", "late"]
 
 ATTACH = "/siamcorr.v1.SharedMemoryService/Attach"
 
@@ -58,7 +58,7 @@ def attach(start: Callable[[Iterator[bytes]], Any], slot_bytes: int, limit_s: fl
         mapped.result(limit_s)
     except TimeoutError as error:
         rpc.cancel()
-        raise _late(limit_s) from error
+        raise late(limit_s) from error
     return memory
 
 
@@ -106,7 +106,7 @@ async def attach_async(
             await mapped
     except TimeoutError as error:
         rpc.cancel()
-        raise _late(limit_s) from error
+        raise late(limit_s) from error
     except BaseException:
         rpc.cancel()
         raise
@@ -117,5 +117,6 @@ def _ended() -> ServerUnavailable:
     return ServerUnavailable("the server has ended the stream of the shared memory")
 
 
-def _late(limit_s: float) -> DeadlineExceeded:
-    return DeadlineExceeded(f"the server did not share its memory within {limit_s:g} s")
+def late(limit_s: float) -> DeadlineExceeded:
+    """Return the error for a region that is not there after so many seconds."""
+    return DeadlineExceeded(f"the server did not share its memory within {limit_s:.3g} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
@@ -17,7 +18,7 @@ from siamcorr.calls import CorrelateOptions, Handle, Image
 from siamcorr.checks import create_call, handle_of, update_rate, update_source
 from siamcorr.errors import Cancelled
 from siamcorr_client import _calls
-from siamcorr_client._attach import ATTACH, attach_async
+from siamcorr_client._attach import ATTACH, attach_async, late
 from siamcorr_client._base import ClientBase
 from siamcorr_client._calls import CORRELATE_STREAM, Call
 from siamcorr_client._errors import RpcFailure
@@ -195,7 +196,9 @@ class AsyncClient(ClientBase):
 
     async def _run(self, call: Call[_T], timeout_s: float | None) -> _T:
         limit_s = self._check_call(call, timeout_s)
-        call = call.through(await self._shared_memory(limit_s))
+        deadline_s = time.monotonic() + limit_s
+        if (memory := await self._shared_memory(limit_s)) is not None:
+            call, limit_s = call.through(memory), max(0.0, deadline_s - time.monotonic())
         sending = self._sending(call, limit_s)
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._open_channel().unary_unary(call.method)
         try:
@@ -215,14 +218,22 @@ class AsyncClient(ClientBase):
         slot_bytes = self._settings.slot_bytes
         if not slot_bytes or (self._memory is not None and not self._memory.is_lost):
             return self._memory
-        async with self._attaching:
+        deadline_s = time.monotonic() + limit_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._attaching.acquire()
+        except TimeoutError as error:
+            raise late(limit_s) from error
+        try:
             if self._memory is None or self._memory.is_lost:
                 method: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
                 method, headers = self._open_channel().stream_stream(ATTACH), self._headers()
                 self._memory, self._attached = await attach_async(
-                    lambda said: method(said, metadata=headers), slot_bytes, limit_s
+                    lambda said: method(said, metadata=headers), slot_bytes, deadline_s - time.monotonic()
                 )
             return self._memory
+        finally:
+            self._attaching.release()
 
 
 def _is_cancelling() -> bool:

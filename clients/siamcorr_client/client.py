@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
@@ -12,7 +13,7 @@ from siamcorr.answers import Response, Template
 from siamcorr.blocking import BlockingCalls
 from siamcorr.calls import CorrelateOptions, Handle, TemplateSource
 from siamcorr_client import _calls
-from siamcorr_client._attach import ATTACH, attach
+from siamcorr_client._attach import ATTACH, attach, late
 from siamcorr_client._base import ClientBase
 from siamcorr_client._calls import CORRELATE_STREAM, Call
 from siamcorr_client._errors import RpcFailure
@@ -123,7 +124,9 @@ class Client(ClientBase, BlockingCalls):
 
     def _run(self, call: Call[_T], timeout_s: float | None) -> _T:
         limit_s = self._check_call(call, timeout_s)
-        call = call.through(self._shared_memory(limit_s))
+        deadline_s = time.monotonic() + limit_s
+        if (memory := self._shared_memory(limit_s)) is not None:
+            call, limit_s = call.through(memory), max(0.0, deadline_s - time.monotonic())
         sending = self._sending(call, limit_s)
         method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(call.method)
         try:
@@ -139,9 +142,14 @@ class Client(ClientBase, BlockingCalls):
         slot_bytes = self._settings.slot_bytes
         if not slot_bytes:
             return None
-        with self._attaching:
+        deadline_s = time.monotonic() + limit_s
+        if not self._attaching.acquire(timeout=limit_s):
+            raise late(limit_s)
+        try:
             if self._memory is None or self._memory.is_lost:
                 method: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(ATTACH)
-                headers = self._headers()
-                self._memory = attach(lambda said: method(said, metadata=headers), slot_bytes, limit_s)
+                headers, left_s = self._headers(), deadline_s - time.monotonic()
+                self._memory = attach(lambda said: method(said, metadata=headers), slot_bytes, left_s)
             return self._memory
+        finally:
+            self._attaching.release()

@@ -156,7 +156,7 @@ class CorrelateStream:
     def _enter(self, call: Call[Any], future: Future[Any], deadline_s: float, limit_s: float) -> int:
         """Wait for a place, and return the id of the request that has it."""
         with self._lock:
-            if not self._changed.wait_for(self._may_go_on, limit_s):
+            if not self._changed.wait_for(self._may_go_on, deadline_s - time.monotonic()):
                 raise DeadlineExceeded(f"no place on the stream became free within {limit_s:g} s")
             self._check_open()
             request_id = self._in_flight.add(call, future, deadline_s)

@@ -3,7 +3,7 @@
 Rules:
 - A region lives as long as the stream that asked for it. gRPC ends that when the client's process does.
 - All regions together take at most as many bytes as the operator says, those included that nobody can name
-  any more but a launch still reads.
+  any more but a launch still reads. There are at most 128: small ones would use up the descriptors.
 - A slot is read through views, and the engine holds one for as long as it may read: a slot without views is
   not read. It is written in one step of the event loop, when its request is answered.
 - A use that was given up is over for good: a request for it that comes late is refused. So a slot that was
@@ -36,6 +36,10 @@ from siamcorr_server.interceptor import Context
 from siamcorr_server.messages import parse
 
 __all__ = ["SharedMemoryService", "SlotUse"]
+
+_MAX_REGIONS = (
+    128  # each takes two descriptors, of which a process may have no more than 1024, for all it does
+)
 
 
 class SharedMemoryService(rpc.SharedMemoryServiceServicer):
@@ -116,6 +120,8 @@ class SharedMemoryService(rpc.SharedMemoryServiceServicer):
         taken = sum(map(len, self._mapped))
         if taken + size_bytes > self._max_bytes:
             raise QueueFull(f"shared_memory: {taken} bytes of {self._max_bytes} are taken by other clients")
+        if len(self._mapped) >= _MAX_REGIONS:
+            raise QueueFull(f"shared_memory: {_MAX_REGIONS} regions are taken by other clients")
 
 
 class SlotUse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -17,12 +18,14 @@ from siamcorr.v1.shared_memory_service_pb2_grpc import SharedMemoryServiceStub
 from siamcorr_client import (
     AsyncClient,
     Client,
+    DeadlineExceeded,
     Draining,
     InvalidArgument,
     QueueFull,
     ServerUnavailable,
     Template,
 )
+from siamcorr_client._base import ClientBase
 from siamcorr_client._shared_memory import SLOTS
 from slots import loan_of, memory_of, refused, request_of, told
 
@@ -84,6 +87,57 @@ def test_a_region_that_cannot_be_opened_is_told_at_the_first_call(
     ):
         client.create_template(Z)
     server.until(lambda: not server.server._memory._attached)
+
+
+def test_who_waits_for_a_region_that_another_asks_for_waits_no_longer_than_it_may(
+    server: RunningServer,
+) -> None:
+    with (
+        Client(server.address, shared_memory=True) as client,
+        client._attaching,
+        pytest.raises(DeadlineExceeded, match="did not share its memory"),
+    ):
+        client.create_template(Z, timeout_s=0.01)
+
+
+async def test_for_asyncio_it_waits_no_longer_either(server: RunningServer) -> None:
+    async with AsyncClient(server.address, shared_memory=True) as client, client._attaching:
+        with pytest.raises(DeadlineExceeded, match="did not share its memory"):
+            await client.create_template(Z, timeout_s=0.01)
+
+
+@pytest.mark.parametrize("module", ["client", "async_client"])
+async def test_the_time_that_a_region_took_is_no_longer_there_for_the_call(
+    server: RunningServer, template: Template, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    moments_s = iter([0.0, 0.0, 0.0, 7.0])  # the last one is when there is a region
+    clock = SimpleNamespace(monotonic=lambda: next(moments_s))
+    monkeypatch.setattr(f"siamcorr_client.{module}.time", clock)
+    send, limits_s = ClientBase._sending, list[float]()
+
+    def sending(client: ClientBase, call: Any, limit_s: float) -> Any:
+        limits_s.append(limit_s)
+        return send(client, call, PATIENCE_S)
+
+    monkeypatch.setattr(ClientBase, "_sending", sending)
+    if module == "client":
+        with Client(server.address, shared_memory=True) as client:
+            client.get_template(template, timeout_s=10.0)
+    else:
+        async with AsyncClient(server.address, shared_memory=True) as waiting:
+            await waiting.get_template(template, timeout_s=10.0)
+    assert limits_s == [3.0]
+
+
+def test_their_number_is_bounded_too(
+    server: RunningServer, client: Client, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siamcorr_server.shared_memory._MAX_REGIONS", 1)
+    with (
+        Client(server.address, shared_memory=4096, attempts=1) as second,
+        pytest.raises(QueueFull, match="shared_memory: 1 regions are taken"),
+    ):
+        second.get_template(template)
 
 
 def test_all_regions_together_are_bounded(server: RunningServer, client: Client, template: Template) -> None:

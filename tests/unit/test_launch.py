@@ -121,6 +121,16 @@ def test_the_epilogue_is_done_for_the_whole_batch(
         np.testing.assert_allclose(response.map[0], by_hand, rtol=2e-3, atol=2e-3)
 
 
+def test_what_is_kept_for_later_launches_holds_no_large_heads(
+    launcher: Launcher, task_of: Callable[..., CorrelateTask]
+) -> None:
+    for outputs, kept in ((4, 1), (1 << 14, 1), (8, 2)):  # of 8 channels: the second has 512 KiB
+        head = np.full((outputs, 8), outputs, np.float32)
+        (response,) = answers(launcher.serve([task_of(Z[:1], features=X[0], kind="depthwise", head=head)])[0])
+        np.testing.assert_allclose(response.map[0], outputs * expected(Z[0], X[0])[0], rtol=1e-4, atol=1e-3)
+        assert launcher._kept_pass.cache_info().currsize == kept
+
+
 def test_stages_are_timed_by_the_clock_that_is_given(
     launcher: Launcher, task_of: Callable[..., CorrelateTask]
 ) -> None:
