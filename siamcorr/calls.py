@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -122,13 +122,13 @@ class Output:
 
 @dataclass(slots=True, eq=False)
 class Family:
-    """Calls that differ in the numbers of their search features alone: a tracker's, from frame to frame.
+    """Calls that differ in their handles and in the numbers of their search features alone.
 
-    ``plan`` is what the engine has found out about the first of them. It holds for the others, because a
-    handle names one template for ever, and never one of another shape.
+    Such are a tracker's from frame to frame, and those of all that track alike. ``plans`` is what the engine
+    has found out about them, by the forms of their templates.
     """
 
-    plan: object | None = None
+    plans: dict[object, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,6 +38,7 @@ from siamcorr.tasks import (
 __all__ = ["plan_correlate", "plan_templates"]
 
 _FLOAT_BYTES = 4
+_MAX_PLANS = 16  # of one family: for templates of so many forms
 
 _Own: TypeAlias = tuple[str, RowForm, str | None]
 """What a template adds to a call's key: a tensor, its form, the frame's embedder. Far cheaper to hash."""
@@ -76,14 +77,16 @@ def plan_correlate(
         InvalidArgument: the call does not fit the templates; names the field.
         ModelNotFound: the frame's embedder is not loaded.
     """
-    recipes = call.family.plan if call.family is not None else None
-    if recipes is None:
-        recipes = _recipes(call, leases, embedders, max_multiply_adds)
-        for recipe in recipes:
-            recipe.choose_form(device)
-        if call.family is not None:
-            call.family.plan = recipes
-    tasks = [recipe.task(leases) for recipe in cast(Sequence[_Recipe], recipes)]
+    owns = tuple(_own(call, lease) for lease in leases.values())
+    plans = call.family.plans if call.family is not None and len(owns) == len(call.templates) else {}
+    if owns not in plans:
+        if len(plans) >= _MAX_PLANS:
+            plans.clear()
+        plans[owns] = _recipes(
+            call, list(leases), owns, embedders, max_multiply_adds=max_multiply_adds, device=device
+        )
+    held = list(leases.values())
+    tasks = [recipe.task(held) for recipe in cast(Sequence[_Recipe], plans[owns])]
     if isinstance(call.search, Frame):
         crops = [
             (len(task.search_slots), embedder_of(task.key.model, embedders).crop.search_px) for task in tasks
@@ -100,14 +103,14 @@ class _Recipe:
 
     key: CorrelateKey
     load: Load
-    handles: dict[str, int] = field(default_factory=dict)
+    members: dict[int, int] = field(default_factory=dict)
     searches: dict[int, int] = field(default_factory=dict)
     template_index: list[int] = field(default_factory=list)
     search_index: list[int] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
 
-    def add(self, handle: str, search: int, slot: int) -> None:
-        self.template_index.append(self.handles.setdefault(handle, len(self.handles)))
+    def add(self, member: int, search: int, slot: int) -> None:
+        self.template_index.append(self.members.setdefault(member, len(self.members)))
         self.search_index.append(self.searches.setdefault(search, len(self.searches)))
         self.slots.append(slot)
 
@@ -118,11 +121,11 @@ class _Recipe:
             problem = Problem(key.correlation, key.template.shape, key.search, device=device)
             self.key = replace(key, one_search=one_search_pays(problem, pairs, key.precision))
 
-    def task(self, leases: Mapping[str, Lease]) -> CorrelateTask:
+    def task(self, held: Sequence[Lease]) -> CorrelateTask:
         return CorrelateTask(
             self.key,
             self.load,
-            [leases[handle] for handle in self.handles],
+            [held[member] for member in self.members],
             self.template_index,
             self.search_index,
             self.slots,
@@ -132,27 +135,30 @@ class _Recipe:
 
 def _recipes(
     call: CorrelateCall,
-    leases: Mapping[str, Lease],
+    handles: Sequence[str],
+    owns: Sequence[_Own],
     embedders: Mapping[str, Embedder],
+    *,
     max_multiply_adds: float,
+    device: str,
 ) -> list[_Recipe]:
     epilogue = _epilogue(call)
     recipes: dict[_Own, _Recipe] = {}
-    by_handle = {}
-    for handle, lease in leases.items():
-        own = _own(call, lease)
+    for own in owns:
         if own not in recipes:
             key = _key(call, own, embedders, epilogue)
             recipes[own] = _Recipe(key, _load(call, key))
-        by_handle[handle] = recipes[own]
+    members = {handle: member for member, handle in enumerate(handles)}
     for slot, (template, search) in enumerate(zip(call.template_index, call.search_index, strict=True)):
-        handle = call.templates[template]
-        by_handle[handle].add(handle, search, slot)
+        member = members[call.templates[template]]
+        recipes[owns[member]].add(member, search, slot)
     used = [recipe for recipe in recipes.values() if recipe.slots]
     multiply_adds = sum(len(recipe.slots) * recipe.load.pair_multiply_adds for recipe in used)
     if multiply_adds > max_multiply_adds:
         expected = f"at most {max_multiply_adds:.3g} (max_multiply_adds)"
         raise InvalidArgument.found("request", f"{multiply_adds:.3g} multiply-adds", expected)
+    for recipe in used:
+        recipe.choose_form(device)
     return used
 
 

@@ -1,10 +1,12 @@
 """Correlate requests of which the like was written or read before: only their features are new.
 
-A tracker asks for the same from frame to frame, so its messages start with the same bytes, up to the payload.
-To check, write, parse and plan all of it again took three quarters of what a call costs in Python.
+A tracker asks for the same from frame to frame, and so do all that track alike: behind the handles their
+messages go on with the same bytes, up to the payload. To check, write, parse and plan all of it again took
+three quarters of what a call costs in Python.
 
 Rules:
 - Equal options have equal bytes, and equal bytes mean the same: nothing else is taken from what is known.
+- Handles come first in a message, and are read, written and checked each time.
 - Remembered are heads whose payload is the search features, and comes last or is in a shared slot that comes
   last. The others are done in full, each time.
 - Memory is bounded: at most ``_MAX_HEADS``, of ``_MAX_HEAD_BYTES`` at most. At so many all are forgotten.
@@ -22,7 +24,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from siamcorr.answers import Template
-from siamcorr.arguments import Array
+from siamcorr.arguments import Array, as_name
 from siamcorr.calls import CorrelateCall, CorrelateOptions, Family, Features, Frame, Handle
 from siamcorr.checks import correlate_call
 from siamcorr.errors import InvalidArgument
@@ -37,6 +39,8 @@ _MAX_HEADS = 4096
 _MAX_HEAD_BYTES = 1024
 _SHARED_TAG = pb.CorrelateRequest.SHARED_FIELD_NUMBER << 3 | 2
 _MAX_SLOT_BYTES = 0x7F  # of a message's slot: its length is one byte then, and an honest one has less than 50
+_TEMPLATE_TAG = bytes([pb.CorrelateRequest.TEMPLATES_FIELD_NUMBER << 3 | 2])
+_MAX_HANDLES, _MAX_HANDLE_BYTES = 64, 0x7F  # what is read here; a length is one byte then
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -55,7 +59,7 @@ class RequestWriter:
     >>> writer = RequestWriter()
     >>> features = np.zeros((4, 2, 2), np.float32)
     >>> first, second = (writer.seal("tpl", {"features": features + n, "gain": 0.5}) for n in (1, 2))
-    >>> first.parts[0] is second.parts[0], bytes(second.parts[-1]) == (features + 2).tobytes()
+    >>> first.parts[0] == second.parts[0], bytes(second.parts[-1]) == (features + 2).tobytes()
     (True, True)
     """
 
@@ -71,18 +75,28 @@ class RequestWriter:
         """
         key = _key(template, options)
         if key is not None and (known := self._known.get(key)) is not None:
+            handles = _written([as_name(handle, "template") for handle in _handles(template)])
             with np.errstate(over="ignore"):
                 features = np.ascontiguousarray(cast(Array, options["features"]), known.dtype)
-            return replace(known, parts=(*known.parts, features.reshape(-1).view(np.uint8).data))
+            head, *length = known.parts
+            parts = handles + head, *length, features.reshape(-1).view(np.uint8).data
+            return replace(known, parts=parts)
         call = correlate_call(template, **options)
         sealed = Sealed(seal_correlate_request(call), len(call.template_index))
-        is_all_features = len(bulk_of(sealed.parts)) == 1
-        if key is not None and is_all_features and len(sealed.parts[0]) <= _MAX_HEAD_BYTES:
-            if len(self._known) >= _MAX_HEADS:
-                self._known.clear()
-            dtype = cast(Features, call.search).regions.dtype
-            self._known[key] = replace(sealed, parts=sealed.parts[:-1], dtype=dtype)
+        if key is not None:
+            self._remember(key, call, sealed)
         return sealed
+
+    def _remember(self, key: Hashable, call: CorrelateCall, sealed: Sealed) -> None:
+        head, *length, _ = sealed.parts
+        handles = _written(call.templates)
+        is_all_features = len(bulk_of(sealed.parts)) == 1
+        if not is_all_features or len(head) > _MAX_HEAD_BYTES or not bytes(head).startswith(handles):
+            return
+        if len(self._known) >= _MAX_HEADS:
+            self._known.clear()
+        dtype = cast(Features, call.search).regions.dtype
+        self._known[key] = replace(sealed, parts=(bytes(head)[len(handles) :], *length), dtype=dtype)
 
 
 def _key(template: Handle | Sequence[Handle], options: CorrelateOptions) -> Hashable | None:
@@ -96,12 +110,39 @@ def _key(template: Handle | Sequence[Handle], options: CorrelateOptions) -> Hash
     named = tuple((name, type(value), value) for name, value in options.items() if name != "features")
     if not all(kind in _PLAIN for _, kind, _ in named):
         return None
-    is_one = isinstance(template, str | Template)
-    asked = (template,) if is_one else template
-    if not isinstance(asked, tuple | list) or not all(isinstance(one, str | Template) for one in asked):
+    handles = _handles(template)
+    if not handles or not all(isinstance(handle, str) and handle.isascii() for handle in handles):
         return None
-    handles = tuple(one.handle if isinstance(one, Template) else one for one in asked)
-    return is_one, handles, features.shape, features.dtype, named
+    return isinstance(template, str | Template), len(handles), features.shape, features.dtype, named
+
+
+def _handles(template: object) -> list[Any]:
+    """Return the handles of what may be templates; whatever else there is comes out as it is."""
+    asked = template if isinstance(template, tuple | list) else [template]
+    return [one.handle if isinstance(one, Template) else one for one in asked]
+
+
+def _written(handles: Sequence[str]) -> bytes:
+    """Return a message's first field, as often as there are ``handles``."""
+    raw = [handle.encode() for handle in handles]
+    return b"".join(part for one in raw for part in (_TEMPLATE_TAG, bytes([len(one)]), one))
+
+
+def _read_handles(data: memoryview) -> tuple[tuple[str, ...], int] | None:
+    """Return a message's handles and where they end; None where they are not written as above."""
+    handles: list[str] = []
+    position = 0
+    while data[position : position + 1] == _TEMPLATE_TAG and len(handles) < _MAX_HANDLES:
+        length = data[position + 1] if position + 1 < len(data) else 0
+        end = position + 2 + length
+        if length > _MAX_HANDLE_BYTES or end > len(data):
+            return None
+        try:
+            handles.append(str(data[position + 2 : end], "utf-8"))
+        except UnicodeDecodeError:
+            return None
+        position = end
+    return tuple(handles), position
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +171,7 @@ class RequestReader:
 
     def __init__(self) -> None:
         """Start without knowing any."""
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[tuple[int, bytes], _Known] = {}
         self._head_bytes: dict[int, int] = {}  # by the length of the message
 
     def open(self, data: Buffer) -> Opened:
@@ -139,27 +180,37 @@ class RequestReader:
         Raises:
             InvalidArgument: names the field.
         """
-        head_bytes = self._head_bytes.get(len(data))
-        if head_bytes is not None and (known := self._known.get(bytes(data[:head_bytes]))) is not None:
-            opened = known.open(memoryview(data)[head_bytes:])
-            if opened is not None:
-                return opened
+        opened = self._open_known(memoryview(data))
+        if opened is not None:
+            return opened
         request, payload = unseal(pb.CorrelateRequest, data)
         shared = request.shared if request.HasField("shared") else None
         if shared is not None and len(payload):
             raise InvalidArgument.found("shared", f"a payload of {len(payload)} bytes beside it", "none")
         return Opened(shared, payload, partial(self._read, request, data))
 
+    def _open_known(self, data: memoryview) -> Opened | None:
+        head_bytes = self._head_bytes.get(len(data))
+        if head_bytes is None or (found := _read_handles(data)) is None:
+            return None
+        handles, start = found
+        known = self._known.get((len(handles), bytes(data[start:head_bytes])))
+        return None if known is None else known.open(handles, data[head_bytes:])
+
     def _read(self, request: pb.CorrelateRequest, data: Buffer, payload: memoryview) -> CorrelateCall:
         call = read_correlate_request(request, payload)
         head_bytes = _head_bytes(request, data, payload)
         if head_bytes is None or head_bytes > _MAX_HEAD_BYTES or not _is_all_of(payload, call.search):
             return call
+        found = _read_handles(memoryview(data))
+        if found is None or found[0] != call.templates:  # they stand elsewhere too
+            return call
         if len(self._known) >= _MAX_HEADS:
             self._known.clear()
             self._head_bytes.clear()
         call = replace(call, family=Family())
-        self._known[bytes(data[:head_bytes])] = _Known(call, is_shared=request.HasField("shared"))
+        key = len(call.templates), bytes(data[found[1] : head_bytes])
+        self._known[key] = _Known(call, is_shared=request.HasField("shared"))
         self._head_bytes[len(data)] = head_bytes
         return call
 
@@ -173,21 +224,24 @@ class _Known:
         self._dtype, self._shape, self._size_bytes = regions.dtype, regions.shape, regions.nbytes
         self._is_shared = is_shared
 
-    def open(self, rest: memoryview) -> Opened | None:
+    def open(self, handles: tuple[str, ...], rest: memoryview) -> Opened | None:
         """Open a message that goes on with ``rest``; None where that is not what is known."""
+        read = partial(self._read, handles)
         if not self._is_shared:
-            return Opened(None, rest, self._read) if len(rest) == self._size_bytes else None
+            return Opened(None, rest, read) if len(rest) == self._size_bytes else None
         if not 2 <= len(rest) <= 2 + _MAX_SLOT_BYTES or rest[:2] != bytes([_SHARED_TAG, len(rest) - 2]):
             return None
         try:
             shared = SharedSlot.FromString(bytes(rest[2:]))
         except DecodeError:
             return None
-        return Opened(shared, rest[:0], self._read) if shared.length_bytes == self._size_bytes else None
+        return Opened(shared, rest[:0], read) if shared.length_bytes == self._size_bytes else None
 
-    def _read(self, payload: memoryview) -> CorrelateCall:
+    def _read(self, handles: tuple[str, ...], payload: memoryview) -> CorrelateCall:
+        for handle in handles:
+            as_name(handle, "template")
         regions: Array = np.frombuffer(payload, self._dtype).reshape(self._shape)
-        return replace(self._call, search=Features(regions))
+        return replace(self._call, templates=handles, search=Features(regions))
 
 
 def _head_bytes(request: pb.CorrelateRequest, data: Buffer, payload: memoryview) -> int | None:

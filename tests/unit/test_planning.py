@@ -116,11 +116,35 @@ def test_a_family_is_planned_once_and_each_call_gets_its_own_leases_and_regions(
         assert one.leases == other.leases == [lease_]
     assert np.shares_memory(first[0].regions[0], X[0])
     assert np.shares_memory(second[1].regions[0], X[1])
-    again = plan_correlate(
-        replace(correlate_call(["a", "b"], features=X[0]), family=family), leased(a={}, b={}), EMBEDDERS
-    )
-    assert isinstance(again, list)
-    assert again[1].key.template.shape == (8, 5, 5), "what was found out is not looked for again"
+
+
+def test_others_of_a_family_bring_their_own_templates() -> None:
+    family = Family()
+
+    def planned(templates: Mapping[str, Lease]) -> list[CorrelateTask]:
+        call = replace(correlate_call(list(templates), features=X[0]), family=family)
+        tasks = plan_correlate(call, templates, EMBEDDERS)
+        assert isinstance(tasks, list)
+        return tasks
+
+    ours, theirs = leased(a={}, b={"shape": (8, 5, 5)}), leased(c={}, d={"shape": (8, 5, 5)})
+    for one, other, lease_ in zip(planned(ours), planned(theirs), theirs.values(), strict=True):
+        assert one.key is other.key
+        assert other.leases == [lease_]
+    (task,) = planned(leased(e={}, f={}))
+    assert (task.size, task.key.template.shape) == (2, (8, 3, 3)), "of other forms: planned anew"
+    for rows in range(1, 40):
+        planned(leased(a={"shape": (8, 1, 1 + rows % 9)}, b={"shape": (8, 1 + rows // 9, 1)}))
+    assert 1 <= len(family.plans) <= 16
+
+
+def test_a_template_that_is_named_twice_is_held_once_in_a_family_too() -> None:
+    family, templates = Family(), leased(a={})
+    for names in (["a", "a"], ["a"]):
+        call = replace(correlate_call(names, features=X[0]), family=family)
+        (task,) = plan_correlate(call, templates, EMBEDDERS)  # type: ignore[misc]
+        assert isinstance(task, CorrelateTask)
+        assert (len(task.leases), task.size) == (1, len(names))
 
 
 def test_each_template_and_each_search_region_is_held_once() -> None:

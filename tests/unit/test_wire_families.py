@@ -105,9 +105,12 @@ def test_what_is_no_template_is_refused(template: Any) -> None:
 def test_a_call_that_is_like_another_is_of_its_family_and_holds_its_own_bytes_only() -> None:
     reader = RequestReader()
     first, second = (read(reader, written("a", {"features": x})) for x in (X, X + 1))
-    other = read(reader, written("b", {"features": X}))
-    assert first.family is second.family is not None
-    assert other.family is not first.family
+    neighbour = read(reader, written("b", {"features": X}))
+    pair = read(reader, written(["a", "b"], {"features": X}))
+    assert first.family is second.family is neighbour.family is not None
+    assert (neighbour.templates, pair.templates) == (("b",), ("a", "b"))
+    other = read(reader, written("a", {"features": X, "gain": 0.5}))
+    assert len({id(call.family) for call in (first, pair, other)}) == 3
     headed = read(reader, written("a", {"features": X, "bias": [1.0]}))
     assert headed.family is None, "its bias is in the payload"
 
@@ -219,11 +222,37 @@ def test_a_cut_or_changed_message_is_read_as_by_a_reader_that_knows_nothing(data
     assert outcomes[0] == outcomes[1]
 
 
+def test_ten_thousand_trackers_that_ask_alike_are_one_family() -> None:
+    writer, reader = RequestWriter(), RequestReader()
+    calls = [
+        read(reader, b"".join(writer.seal(f"tpl_{number:05}", {"features": X}).parts))
+        for number in range(10_000)
+    ]
+    assert [calls[number].templates for number in (0, 9_999)] == [("tpl_00000",), ("tpl_09999",)]
+    assert (len(writer._known), len(reader._known)) == (1, 1)
+    assert len({id(call.family) for call in calls}) == 1
+
+
+@pytest.mark.parametrize("handle", ["", "a\n", "t" * 65, "t" * 300, "\u00e9" * 64])
+def test_a_handle_is_checked_also_where_the_rest_is_known(handle: str) -> None:
+    writer, reader = RequestWriter(), RequestReader()
+    writer.seal("a", {"features": X})
+    if len(handle) == 64:
+        assert b"".join(writer.seal(handle, {"features": X}).parts) == written(handle, {"features": X})
+        return
+    assert refused(writer.seal, handle, {"features": X}).field == "template"
+    message = pb.CorrelateRequest.FromString(written("a" * min(len(handle), 64) or "a", {"features": X}))
+    read(reader, message.SerializeToString())
+    message.templates[:] = [handle]
+    opened = reader.open(message.SerializeToString())
+    assert refused(opened.read, opened.payload).field == "template"
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(families, "_MAX_HEADS", 3)
     writer, reader = RequestWriter(), RequestReader()
     for number in range(10):
-        read(reader, b"".join(writer.seal(f"tpl_{number}", {"features": X}).parts))
+        read(reader, b"".join(writer.seal("tpl", {"features": X, "gain": number}).parts))
         assert 1 <= len(reader._known) <= 3
         assert 1 <= len(writer._known) <= 3
     read(reader, b"".join(writer.seal("t" * 60, {"features": X}).parts))
