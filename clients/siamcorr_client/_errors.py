@@ -31,6 +31,7 @@ __all__ = ["RpcFailure", "error_of_call", "error_of_status"]
 _DETAILS_KEY = "grpc-status-details-bin"
 _ERROR_INFO = "google.rpc.ErrorInfo"
 _DOMAIN = "siamcorr"
+_SHARED = "shared"
 _TOO_LARGE = re.compile(r"(CLIENT|SERVER): \w+ message larger than max \((\d+) vs\. (\d+)\)")
 
 
@@ -88,6 +89,8 @@ def _error_info(status: error_pb2.Status) -> error_pb2.ErrorInfo | None:
 
 
 def _error_of_info(info: error_pb2.ErrorInfo, message: str) -> SiamcorrError:
+    if info.metadata.get("field") == _SHARED:  # what the client itself has asked for, not its caller
+        return ServerUnavailable(f"the memory that was shared with the server is lost: {message}")
     field, hint = info.metadata.get("field", ""), info.metadata.get("retry_after_s", "")
     return BY_REASON[info.reason](message, field=field, retry_after_s=_seconds(hint))
 

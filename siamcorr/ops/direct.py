@@ -6,6 +6,7 @@ It multiplies little more than is needed, builds nothing in between, and takes t
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -136,6 +137,10 @@ def _call(kernel: Kernel, calls: Sequence[_Call]) -> None:
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="siamcorr-direct")
+
+
+if hasattr(os, "register_at_fork"):  # the child has none of the pool's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 DIRECT = Way("direct", _compute)

@@ -61,6 +61,14 @@ def test_every_reason_becomes_its_class_again(reason: str) -> None:
         assert (str(error), error.field, error.retry_after_s) == ("what: found, expected", "what", 0.25)
 
 
+def test_a_region_that_was_lost_is_not_the_callers_fault() -> None:
+    sent = InvalidArgument.found("shared", "a region that is not attached", "that of an open stream")
+    for error in (error_of_call(told(sent)), error_of_status(error_status(sent, Code.UNKNOWN))):
+        assert isinstance(error, ServerUnavailable)
+        assert "shared" in str(error)
+        assert "not attached" in str(error)
+
+
 def test_what_is_not_told_stays_empty() -> None:
     error = error_of_call(told(QueueFull("full")))
     assert (error.field, error.retry_after_s) == ("", None)

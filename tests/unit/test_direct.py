@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -149,3 +150,20 @@ print(xcorr(template, search).unique().item())
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ran.stdout.split() == ["matmul", "trick", "72.0"], ran.stderr
+
+
+FORKS = """
+import os
+from siamcorr.ops.direct import _pool
+_pool().submit(int).result()
+child = os.fork()
+if not child:
+    os._exit(_pool().submit(int, 7).result(timeout=20))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "7"
