@@ -51,8 +51,10 @@ output up to which to compute; and how many outputs after each other meet the sa
 
 @lru_cache(maxsize=1)
 def is_available() -> bool:
-    """Tell whether there is a compiler, and its code may run."""
-    if llvm is None:
+    """Tell whether there is a compiler, its code may run, and multiply and add at once."""
+    if llvm is None or not llvm.get_host_cpu_features().get(
+        "fma", True
+    ):  # other machines than x86 always can
         return False
     try:
         compiled(KernelShape(1, 1, 1, 1, 8))
@@ -66,9 +68,10 @@ def compiled(shape: KernelShape) -> Kernel:
     """Return the kernel of one shape, compiled the first time: some tenths of a second."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = f"{llvm.get_host_cpu_features().flatten()},-prefer-256-bit"
+    features = llvm.get_host_cpu_features()
+    wide = ",-prefer-256-bit" if features.get("avx512f") else ""  # only x86 knows the word
     target = llvm.Target.from_default_triple()
-    machine = target.create_target_machine(llvm.get_host_cpu_name(), features, opt=2)
+    machine = target.create_target_machine(llvm.get_host_cpu_name(), features.flatten() + wide, opt=2)
     module = llvm.parse_assembly(str(_Builder(shape).module))
     module.verify()
     engine = llvm.create_mcjit_compiler(module, machine)

@@ -74,7 +74,7 @@ class KernelShape:
             yield (Strip(cols - lanes, lanes, 1),)
         else:
             yield Strip(0, lanes // 2, 1), Strip(cols - lanes // 2, lanes // 2, 1)
-        if self.dilation[1] == 1:
+        if self.dilation[1] == 1 and self.w <= LANES:  # a wider row of the template is no single vector
             yield (Strip(cols - rest, 1, rest),)
             if rest > half:
                 yield Strip(cols - rest, half, 1), Strip(cols - rest + half, 1, rest - half)

@@ -108,7 +108,7 @@ def _key(template: Handle | Sequence[Handle], options: CorrelateOptions) -> Hash
     if type(features) is not np.ndarray or features.dtype.str.startswith(">"):
         return None
     named = tuple((name, type(value), value) for name, value in options.items() if name != "features")
-    if not all(kind in _PLAIN for _, kind, _ in named):
+    if not all(kind in _PLAIN for _, kind, _ in named) or options.get("gain") == 0:  # of two signs, and equal
         return None
     handles = _handles(template)
     if not handles or not all(isinstance(handle, str) and handle.isascii() for handle in handles):

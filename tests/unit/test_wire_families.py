@@ -26,6 +26,8 @@ OPTIONS: list[dict[str, Any]] = [
     {},
     {"kind": "depthwise"},
     {"gain": 0.5},
+    {"gain": 0.0},
+    {"gain": -0.0},
     {"gain": 1},
     {"output": "peaks", "top_k": 3},
     {"padding": (1, 1)},
@@ -252,7 +254,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(families, "_MAX_HEADS", 3)
     writer, reader = RequestWriter(), RequestReader()
     for number in range(10):
-        read(reader, b"".join(writer.seal("tpl", {"features": X, "gain": number}).parts))
+        read(reader, b"".join(writer.seal("tpl", {"features": X, "gain": number + 1}).parts))
         assert 1 <= len(reader._known) <= 3
         assert 1 <= len(writer._known) <= 3
     read(reader, b"".join(writer.seal("t" * 60, {"features": X}).parts))
