@@ -58,15 +58,15 @@ class BankStats:
 class Bank:
     """The books of all resident templates.
 
-    >>> from siamcorr.resident import gather, specs_of, write
+    >>> from siamcorr.resident import specs_of, write
     >>> bank = Bank(torch.device("cpu"), budget_bytes=1 << 20)
     >>> features = {"features": torch.ones(4, 2, 2)}
     >>> reservation = bank.reserve(specs_of(features), now_s=0.0)
     >>> write(reservation, features)
     >>> template = bank.publish(reservation, now_s=0.0)
     >>> lease = bank.lease(template.handle, now_s=1.0)
-    >>> gather([lease, lease], "features").shape
-    torch.Size([2, 4, 2, 2])
+    >>> lease.rows["features"].view.shape
+    torch.Size([4, 2, 2])
     >>> bank.release(lease, now_s=2.0)
     """
 

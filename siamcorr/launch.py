@@ -1,7 +1,7 @@
 """What one launch computes: a batch of tasks of one key, on the device's thread. It knows no queue.
 
 Rules:
-- An answer does not depend on its neighbours: a pair's is the same to the bit in any batch.
+- An answer does not depend on its neighbours: a call's is the same to the bit in any batch.
 - A task whose features are not finite fails alone: the others of its batch are launched again without it.
 - What follows from a key is kept for the next launch of it, if its head is small: callers send the heads.
 - The device is waited for before the clock is read, so that a stage's time is its own.

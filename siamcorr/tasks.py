@@ -2,7 +2,7 @@
 
 Rules:
 - A key holds all that a launch has in common: shapes, dtypes, kind, model, and what is done to the response.
-  So a batch never mixes them, and everything after the gather is done once for the whole batch.
+  So a batch never mixes them, and everything after the upload is done once for the whole batch.
 - :mod:`siamcorr.planning` makes tasks of calls, :mod:`siamcorr.frames` cuts their crops, and
   :mod:`siamcorr.launch` computes them.
 """

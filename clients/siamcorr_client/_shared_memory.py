@@ -148,9 +148,7 @@ class Loan:
             raise InvalidArgument.found("shared", "another slot than the request's", "its own")
         payload = self._slot.read(found.sequence, found.length_bytes)
         head = np.frombuffer(b"".join([*seal(message, [payload.data])][:-1]), np.uint8)
-        start = (
-            -len(head) % _ALIGNED
-        )  # so that the payload is aligned, and its arrays need no copy of their own
+        start = -len(head) % _ALIGNED  # then the payload's arrays need no copy of their own
         whole = np.concatenate([np.empty(start, np.uint8), head, payload])
         self._slot.check(found.sequence)
         return memoryview(whole.data)[start:].toreadonly()

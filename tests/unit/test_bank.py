@@ -16,11 +16,11 @@ from banks import CPU, ROW_BYTES, create, features, update
 from siamcorr.answers import Template, TensorInfo
 from siamcorr.bank import Bank
 from siamcorr.errors import InternalError, InvalidArgument, SiamcorrError, TemplateEvicted, TemplateNotFound
-from siamcorr.resident import Lease, blend, gather, specs_of, write
+from siamcorr.resident import Lease, blend, specs_of, write
 
 
 def value_of(lease: Lease) -> float:
-    (value,) = set(gather([lease], "features").flatten().tolist())
+    (value,) = set(lease.rows["features"].view.flatten().tolist())
     return float(value)
 
 

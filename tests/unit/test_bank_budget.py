@@ -11,7 +11,6 @@ from banks import CPU, ROW_BYTES, create, features, update
 from siamcorr import handles
 from siamcorr.bank import Bank
 from siamcorr.errors import BankFull, InvalidArgument, TemplateEvicted, TemplateExpired, TemplateNotFound
-from siamcorr.resident import gather
 
 
 @pytest.fixture
@@ -112,7 +111,7 @@ def test_the_least_recently_used_idle_template_is_evicted(lru: Bank) -> None:
     create(lru, now_s=4.0)
     with pytest.raises(TemplateEvicted):
         lru.info(oldest, 4.0)
-    assert torch.equal(gather([lease], "features")[0], features()["features"])
+    assert torch.equal(lease.rows["features"].view, features()["features"])
     assert lru.stats().evicted == 2
 
 

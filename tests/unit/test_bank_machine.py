@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from siamcorr.bank import Bank
 from siamcorr.errors import BankFull, InvalidArgument, TemplateEvicted, TemplateExpired, TemplateNotFound
-from siamcorr.resident import Lease, gather, specs_of, write
+from siamcorr.resident import Lease, specs_of, write
 
 CPU = torch.device("cpu")
 SHAPES = [(4, 2, 2), (3, 5, 5)]
@@ -97,7 +97,7 @@ class BankMachine(RuleBasedStateMachine):
         assert self.bank.stats().bytes_used == stored_bytes
         for lease, value in self.leased.items():
             for name in lease.rows:
-                assert set(gather([lease], name).flatten().tolist()) == {value}
+                assert set(lease.rows[name].view.flatten().tolist()) == {value}
 
     def teardown(self) -> None:
         for lease in list(self.leased):

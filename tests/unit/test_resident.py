@@ -1,4 +1,4 @@
-"""The device's work on resident tensors: write, gather and blend, without a bank."""
+"""The device's work on resident tensors: write and blend, without a bank."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from siamcorr.errors import InternalError, InvalidArgument
-from siamcorr.resident import Lease, Reservation, blend, forms_of, gather, specs_of, write
+from siamcorr.resident import Lease, Reservation, blend, forms_of, specs_of, write
 from siamcorr.slabs import Slabs
 
 
@@ -18,33 +18,6 @@ def lease(tensors: dict[str, torch.Tensor], slabs: Slabs | None = None) -> Lease
     write(reservation, tensors)
     assert reservation.written
     return Lease("tpl_x", 1, reservation.rows, None)
-
-
-def test_gather_keeps_the_order_across_slabs_and_repeats() -> None:
-    slabs = Slabs(torch.device("cpu"))
-    tensors = torch.randn(80, 3, 5, 5, generator=torch.Generator().manual_seed(1))
-    leases = [lease({"z": tensor, "other": tensor * 2}, slabs) for tensor in tensors]
-    order = [7, 79, 0, 7, 7, 33, 78]
-    assert torch.equal(gather([leases[n] for n in order], "z"), tensors[order])
-    assert torch.equal(gather([leases[n] for n in order], "other"), tensors[order] * 2)
-
-
-def test_a_batch_is_a_copy() -> None:
-    one = lease({"z": torch.ones(2, 2)})
-    gather([one], "z").zero_()
-    assert torch.equal(gather([one], "z"), torch.ones(1, 2, 2))
-
-
-def test_gather_refuses_what_cannot_be_one_batch() -> None:
-    one = lease({"z": torch.ones(2, 2)})
-    others = [
-        lease({"z": torch.ones(2, 3)}),
-        lease({"z": torch.ones(2, 2).half()}),
-        lease({"y": torch.ones(2, 2)}),
-    ]
-    for batch in ([], *([one, other] for other in others)):
-        with pytest.raises(InternalError, match="templates without 'z' of one form"):
-            gather(batch, "z")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
@@ -71,7 +44,7 @@ def test_a_blend_at_rate_one_replaces_even_what_is_not_finite() -> None:
 def test_a_blend_leaves_the_template_and_needs_its_form() -> None:
     one = lease({"z": torch.ones(4)})
     blend(one, {"z": torch.zeros(4)}, 0.5)
-    assert torch.equal(gather([one], "z"), torch.ones(1, 4))
+    assert torch.equal(one.rows["z"].view, torch.ones(4))
     with pytest.raises(InvalidArgument, match="the template's float32"):
         blend(one, {"z": torch.zeros(4, dtype=torch.float16)}, 0.5)
 

@@ -12,7 +12,6 @@ import torch
 
 from siamcorr.bank import Bank
 from siamcorr.errors import BankFull, InternalError, InvalidArgument, TemplateExpired, TemplateNotFound
-from siamcorr.resident import gather
 from siamcorr.shared_bank import SharedBank
 
 PATIENCE_S = 30.0
@@ -36,7 +35,7 @@ def bank(now_s: list[float]) -> Iterator[SharedBank]:
 
 def value(bank: SharedBank, handle: str) -> float:
     leases = bank.lease([handle])
-    (value,) = set(gather(list(leases.values()), "features").flatten().tolist())
+    (value,) = set(leases[handle].rows["features"].view.flatten().tolist())
     bank.release(leases.values())
     return float(value)
 

@@ -36,17 +36,6 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture
-def client(server: RunningServer) -> Iterator[Client]:
-    with Client(server.address, timeout_s=PATIENCE_S, shared_memory=True) as client:
-        yield client
-
-
-@pytest.fixture
-def template(client: Client) -> Template:
-    return client.create_template(Z)
-
-
 @pytest.mark.parametrize("options", OPTIONS)
 def test_an_answer_has_the_same_bits_as_through_messages(
     server: RunningServer, client: Client, template: Template, options: dict[str, Any]

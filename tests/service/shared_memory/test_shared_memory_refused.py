@@ -41,17 +41,6 @@ def server() -> Iterator[RunningServer]:
 
 
 @pytest.fixture
-def client(server: RunningServer) -> Iterator[Client]:
-    with Client(server.address, timeout_s=PATIENCE_S, shared_memory=True) as client:
-        yield client
-
-
-@pytest.fixture
-def template(client: Client) -> Template:
-    return client.create_template(Z)
-
-
-@pytest.fixture
 def shares_nothing() -> Iterator[str]:
     """Return the address of a server that shares nothing."""
     with serving() as server:

@@ -53,17 +53,6 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture
-def client(server: RunningServer) -> Iterator[Client]:
-    with Client(server.address, timeout_s=PATIENCE_S, shared_memory=True) as client:
-        yield client
-
-
-@pytest.fixture
-def template(client: Client) -> Template:
-    return client.create_template(Z)
-
-
 async def released(memory: SharedMemory) -> None:
     """Let the loop turn until every slot is free."""
     async with asyncio.timeout(PATIENCE_S):
