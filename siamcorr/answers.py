@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -102,9 +103,9 @@ class Response:
     """The answer for one template on one search region.
 
     ``map`` is (O, H', W') float32 or float16, or None when only peaks were asked for. ``peaks`` is sorted by
-    score, the best first; empty when only the map was asked for. ``template`` is the handle and
-    ``generation`` the generation of it that was used. ``map_to_frame`` is there when the search region came
-    from a frame.
+    score, the best first; empty when only the map was asked for. ``maps`` are a whole network's, (C, H', W')
+    each, by name; there is no other map then. ``template`` is the handle and ``generation`` the generation of
+    it that was used. ``map_to_frame`` is there when the search region came from a frame.
     """
 
     template: str
@@ -112,6 +113,7 @@ class Response:
     map: npt.NDArray[np.floating] | None
     peaks: tuple[Peak, ...] = ()
     map_to_frame: MapToFrame | None = None
+    maps: Mapping[str, npt.NDArray[np.floating]] = field(default_factory=dict)
     timings: Timings = field(default_factory=Timings)
 
     @cached_property

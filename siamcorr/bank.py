@@ -32,7 +32,7 @@ from siamcorr.answers import Template
 from siamcorr.errors import BankFull, InternalError, InvalidArgument, TemplateEvicted, TemplateExpired
 from siamcorr.eviction import victims
 from siamcorr.handles import Entry, Generation, Handles, Page
-from siamcorr.resident import Lease, Reservation, Specs, check_same_form, forms_of
+from siamcorr.resident import Lease, Origin, Reservation, Specs, check_same_form, forms_of
 from siamcorr.slabs import Row, Slabs
 
 __all__ = ["Bank", "BankStats", "Page"]
@@ -126,15 +126,15 @@ class Bank:
         self._reservations.add(reservation)
         return reservation
 
-    def publish(self, reservation: Reservation, now_s: float, *, model: str | None = None) -> Template:
-        """Give a written reservation a handle; ``model`` is the embedder that made it.
+    def publish(self, reservation: Reservation, now_s: float, *, origin: Origin | None = None) -> Template:
+        """Give a written reservation a handle; ``origin`` says where it comes from.
 
         Raises:
             InternalError: the reservation is not open, or was not written.
         """
         self.expire(now_s)
         generation = Generation(1, self._close(reservation, written=True))
-        return self._handles.describe(self._handles.add(generation, model))
+        return self._handles.describe(self._handles.add(generation, origin))
 
     def publish_update(self, handle: str, reservation: Reservation, now_s: float) -> Template:
         """Make a written reservation the next generation of ``handle``. On failure it is abandoned.
@@ -185,7 +185,7 @@ class Bank:
         self.expire(now_s)
         entry = self._handles.find(handle)
         generation = entry.generation
-        lease = Lease(handle, generation.number, generation.rows, entry.model)
+        lease = Lease(handle, generation.number, generation.rows, entry.origin)
         self._leases[lease] = entry, generation
         entry.leases += 1
         generation.leases += 1

@@ -19,6 +19,7 @@ from siamcorr.shapes import Correlation, IntPair
 
 __all__ = [
     "DEFAULT_TENSOR",
+    "NETWORK",
     "CorrelateCall",
     "CorrelateOptions",
     "Family",
@@ -45,6 +46,9 @@ WireDtype: TypeAlias = Literal["float32", "float16", "bfloat16"]
 
 DEFAULT_TENSOR = "features"
 """What a template's only tensor is called when its maker did not name it."""
+
+NETWORK = "network"
+"""The ``kind`` that asks for a model's own maps."""
 
 _MAX_TOP_K = 1024
 
@@ -135,7 +139,9 @@ class Family:
 class CorrelateCall:
     """A checked request: pair i is ``templates[template_index[i]]`` on search region ``search_index[i]``.
 
-    ``family`` is set where the same engine is asked the like again and again.
+    With ``is_network`` it is not a correlation that is asked for but the templates' whole network; of what
+    follows it in the fields only the output's ``map_dtype`` counts then. ``family`` is set where the same
+    engine is asked the like again and again.
     """
 
     templates: tuple[str, ...]
@@ -149,6 +155,7 @@ class CorrelateCall:
     head: HeadWeights | None = None
     output: Output = Output()
     precision: Precision = "float32"
+    is_network: bool = False
     family: Family | None = None
 
 

@@ -24,6 +24,7 @@ from siamcorr.arguments import (
 )
 from siamcorr.calls import (
     DEFAULT_TENSOR,
+    NETWORK,
     CorrelateCall,
     Frame,
     Handle,
@@ -90,8 +91,10 @@ def correlate_call(
         box: (4,) or (N, 4): x, y, w, h in pixels. Around each, one search region is cropped.
         model: the embedder for ``image``; None is the template's own.
         tensor: which of a template's named tensors; may be empty when it has only one.
-        kind: ``naive``, ``depthwise``, ``upchannel``, ``groupwise``, ``pixelwise`` or ``grouped``:
-            see :mod:`siamcorr.shapes`.
+        kind: ``naive``, ``depthwise``, ``upchannel``, ``groupwise``, ``pixelwise`` or ``grouped``: see
+            :mod:`siamcorr.shapes`. Or ``network``: the model's own maps of each template and search region,
+            which go through its correlations and its head. Then there is an ``image``, and of what follows
+            only ``pairs`` and ``map_dtype`` may be set.
         groups: for ``groupwise`` and ``grouped``.
         k: for ``upchannel``: checked against the channels.
         padding: zeros around the search region, in cells: an integer, or (row, col).
@@ -120,6 +123,26 @@ def correlate_call(
     ((0, 1), (0, 0))
     """
     handles = _handles(template)
+    is_network = kind == NETWORK
+    if is_network:
+        kind = "naive"
+        _refuse_beside_network(
+            features=features is None,
+            tensor=tensor == "",
+            groups=groups is None,
+            k=k is None,
+            padding=padding in {0, (0, 0)},
+            stride=stride in {1, (1, 1)},
+            dilation=dilation in {1, (1, 1)},
+            gain=gain == 1,
+            bias=bias is None,
+            head=head is None,
+            output=output == "map",
+            top_k=top_k == 1,
+            sum_channels=sum_channels is False,
+            precision=precision == "float32",
+            wire_dtype=wire_dtype is None,
+        )
     search = as_search(features, wire_dtype, image=image, box=box, model=model)
     template_index, search_index = as_pairs(pairs, len(handles), search.count, most=MAX_PAIRS)
     if isinstance(template, str | Template) and (len(template_index) != 1 or pairs is not None):
@@ -139,6 +162,7 @@ def correlate_call(
         head=_head(head),
         output=_output(Output(output, map_dtype, top_k, sum_channels), len(template_index)),
         precision=_precision(precision),
+        is_network=is_network,
     )
 
 
@@ -200,6 +224,15 @@ def update_rate(rate: float) -> float:
 def handle_of(template: Handle) -> str:
     """Return the handle of a template that is given as either."""
     return as_name(template.handle if isinstance(template, Template) else template, "template")
+
+
+def _refuse_beside_network(**is_unset: bool) -> None:
+    """Refuse what only a correlation has."""
+    for name, unset in is_unset.items():
+        if not unset:
+            raise InvalidArgument.found(
+                name, "a value beside kind='network'", f"{name} only for correlations"
+            )
 
 
 def _handles(template: Handle | Sequence[Handle]) -> tuple[str, ...]:

@@ -33,10 +33,10 @@ from siamcorr.arguments import as_number
 from siamcorr.bank import Bank, BankStats, Page
 from siamcorr.batcher import Limits
 from siamcorr.blocking import BlockingCalls
-from siamcorr.calls import CorrelateCall, CorrelateOptions, Frame, Handle, TemplateSource
+from siamcorr.calls import NETWORK, CorrelateCall, CorrelateOptions, Frame, Handle, TemplateSource
 from siamcorr.checks import correlate_call
 from siamcorr.device import open_device
-from siamcorr.embed import Embedder, load_embedder
+from siamcorr.embed import Embedder, Model, Workers, load_model, model_of, transform_of
 from siamcorr.errors import DeadlineExceeded, Draining, InternalError, TemplateNotFound
 from siamcorr.frames import prepare
 from siamcorr.lane import Lane, LaneStats
@@ -81,13 +81,15 @@ class Engine(BlockingCalls):
         settings: EngineSettings | None = None,
         *,
         embedders: Mapping[str, Embedder] | None = None,
+        models: Mapping[str, Model] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Load the models and start the threads.
 
         Args:
             settings: what it may use; None for the defaults.
-            embedders: more models by name: objects of your own.
+            embedders: more models by name: objects of your own that make features.
+            models: and such that are models already.
             clock: monotonic seconds.
 
         Raises:
@@ -96,9 +98,13 @@ class Engine(BlockingCalls):
         self.settings = settings = settings or EngineSettings()
         device = open_device(settings.device)
         self.device = str(device.torch_device)
-        self._embedders = {
-            name: load_embedder(name, path, device.torch_device) for name, path in settings.models.items()
-        } | dict(embedders or {})
+        self._workers = Workers(settings.model_threads)
+        self._models = {
+            name: load_model(name, path, device.torch_device, self._workers)
+            for name, path in settings.models.items()
+        }
+        self._models |= {name: model_of(one, transform_of("none")) for name, one in (embedders or {}).items()}
+        self._models |= dict(models or {})
         bank = Bank(
             device.torch_device,
             budget_bytes=settings.budget_bytes,
@@ -114,13 +120,13 @@ class Engine(BlockingCalls):
         self._frames = Lane[PrepareTask](
             "frames", limits, self._prepare, threads=settings.decode_threads, clock=clock
         )
-        launcher = Launcher(device, self._embedders, self._bank, settings, clock)
+        launcher = Launcher(device, self._models, self._bank, settings, clock)
         self._device = Lane[Any]("device", limits, launcher.serve, threads=1, clock=clock)
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the embedders."""
-        return tuple(self._embedders)
+        """Names of the models."""
+        return tuple(self._models)
 
     def submit_correlate(
         self, call: CorrelateCall, deadline_s: float | None = None
@@ -137,7 +143,7 @@ class Engine(BlockingCalls):
         leases = self._bank.lease(call.templates)
         request = CorrelateRequest(leases, deadline_s, self._device, self._end)
         most, kind = self.settings.max_multiply_adds, self.device.partition(":")[0]
-        return self._admit(request, lambda: plan_correlate(call, leases, self._embedders, most, kind))
+        return self._admit(request, lambda: plan_correlate(call, leases, self._models, most, kind))
 
     def submit_create(
         self, source: TemplateSource, deadline_s: float | None = None
@@ -149,7 +155,7 @@ class Engine(BlockingCalls):
         """
         request = TemplateRequest({}, deadline_s, self._device, self._end, take_back=self._forget)
         model = _model_of(source, DEFAULT_MODEL)
-        return self._admit(request, lambda: plan_templates(source, model, self._embedders))
+        return self._admit(request, lambda: plan_templates(source, model, self._models))
 
     def submit_update(
         self, handle: str, source: TemplateSource, rate: float = 1.0, deadline_s: float | None = None
@@ -165,7 +171,7 @@ class Engine(BlockingCalls):
         request = TemplateRequest(leases, deadline_s, self._device, self._end)
         model = _model_of(source, leases[handle].model)
         return self._admit(
-            request, lambda: plan_templates(source, model, self._embedders, handle=handle, rate=rate)
+            request, lambda: plan_templates(source, model, self._models, handle=handle, rate=rate)
         )
 
     def page(self, after: str = "", limit: int = 100) -> Page:
@@ -174,7 +180,8 @@ class Engine(BlockingCalls):
 
     def warm_up(self) -> None:
         """Use every model and every declared shape once, so that no caller pays for what is slow then."""
-        warm_up(self, self.models, self.settings.warm_shapes)
+        kinds = {name: NETWORK if model.network else "naive" for name, model in self._models.items()}
+        warm_up(self, kinds, self.settings.warm_shapes)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """Wait until every call has ended. False: some have not, after ``timeout_s``."""
@@ -189,6 +196,7 @@ class Engine(BlockingCalls):
             self.wait_idle(drain_s)
         self._frames.close()
         self._device.close()
+        self._workers.close()
 
     def stats(self) -> EngineStats:
         """Count everything, at this moment."""
@@ -244,7 +252,7 @@ class Engine(BlockingCalls):
     def _prepare(self, tasks: Sequence[PrepareTask]) -> list[float]:
         began_s = self._clock()
         for task in tasks:
-            prepare(task, self._embedders, self.settings.max_image_pixels)
+            prepare(task, self._models, self.settings.max_image_pixels, self._workers)
         return [self._clock() - began_s] * len(tasks)
 
     def _create(self, source: TemplateSource, timeout_s: float | None) -> list[Template]:

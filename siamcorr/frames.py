@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
+from typing import TypeAlias
 
-from siamcorr.embed import Embedder, embedder_of
+import numpy as np
+import numpy.typing as npt
+
+from siamcorr.answers import MapToFrame
+from siamcorr.embed import Model, Workers, find_model, network_of
 from siamcorr.errors import InvalidArgument
-from siamcorr.geometry import Crop, check_inside, map_to_frame, search_crop, template_crop
-from siamcorr.images import channel_mean, cut, decode
-from siamcorr.tasks import PrepareTask, TemplateTask
+from siamcorr.geometry import (
+    Crop,
+    check_inside,
+    map_to_frame,
+    network_map_to_frame,
+    search_crop,
+    template_crop,
+)
+from siamcorr.images import Pixels, channel_mean, cut, decode
+from siamcorr.resident import Background, Origin
+from siamcorr.tasks import CorrelateKey, CorrelateTask, NetworkKey, PrepareTask, TemplateTask
 
 __all__ = ["MAX_CUT_PIXELS", "prepare"]
+
+Boxes: TypeAlias = npt.NDArray[np.float64]
 
 MAX_CUT_PIXELS = 1 << 32
 """The most frame pixels in all crops of one call: beyond it a thread would be busy with them for seconds."""
 
 
-def prepare(task: PrepareTask, embedders: Mapping[str, Embedder], max_pixels: int) -> None:
-    """Decode the frame and give each waiting task its crops, and where they lie.
+def prepare(task: PrepareTask, models: Mapping[str, Model], max_pixels: int, workers: Workers) -> None:
+    """Decode the frame and give each waiting task its crops, which ``workers`` cut out, and where they lie.
 
     Raises:
         InvalidArgument: names ``image`` or ``box``.
@@ -25,28 +41,62 @@ def prepare(task: PrepareTask, embedders: Mapping[str, Embedder], max_pixels: in
     frame = task.frame
     image = decode(frame.image, max_pixels)
     check_inside(frame.boxes, width=image.shape[1], height=image.shape[0])
-    fill = channel_mean(image)
+    mean = cache(partial(channel_mean, image))
     for waiting in task.tasks:
-        embedder = embedder_of(waiting.key.model, embedders)
-        settings = embedder.crop
+        model = find_model(waiting.key.model, models)
         if isinstance(waiting, TemplateTask):
-            crops = _bounded(template_crop(box, settings) for box in frame.boxes)
-            waiting.crops = [cut(image, crop, settings.template_px, fill) for crop in crops]
+            crop_of = search_crop if model.from_search else template_crop
+            crops = _bounded(crop_of(box, model.crop) for box in frame.boxes)
+            waiting.origin = Origin(str(waiting.key.model), _colour(mean()))
+            fills = [mean()] * len(crops)
+            waiting.crops = _cut_out(image, crops, model.template_px, fills, workers)
             continue
         boxes = [frame.boxes[slot] for slot in waiting.search_slots]
-        crops = _bounded(search_crop(box, settings) for box in boxes)
-        waiting.regions = [cut(image, crop, settings.search_px, fill) for crop in crops]
-        waiting.places = [
-            map_to_frame(
-                box,
-                settings,
-                stride=embedder.stride,
-                correlation=waiting.key.correlation,
-                template_shape=waiting.key.template.shape,
-                search_shape=waiting.key.search,
-            )
-            for box in boxes
-        ]
+        crops = _bounded(search_crop(box, model.crop) for box in boxes)
+        fills = [mean() if colour is None else np.array(colour, np.uint8) for colour in _backgrounds(waiting)]
+        waiting.regions = _cut_out(image, crops, model.crop.search_px, fills, workers)
+        waiting.places = [_place(box, model, waiting.key) for box in boxes]
+
+
+def _cut_out(
+    image: Pixels, crops: Sequence[Crop], size_px: int, fills: Sequence[Pixels], workers: Workers
+) -> Sequence[Pixels]:
+    pieces = np.empty((len(crops), size_px, size_px, 3), np.uint8)
+
+    def cut_one(index: int) -> None:
+        pieces[index] = cut(image, crops[index], size_px, fills[index])
+
+    workers.each(cut_one, len(crops))
+    return list(pieces)
+
+
+def _backgrounds(task: CorrelateTask) -> list[Background | None]:
+    """Return for each search region the colour outside the frame: that of the first template it meets."""
+    found: dict[int, Origin | None] = {}
+    for template, search in zip(task.template_index, task.search_index, strict=True):
+        found.setdefault(search, task.leases[template].origin)
+    origins = (found[search] for search in range(len(task.search_slots)))
+    return [None if origin is None else origin.background for origin in origins]
+
+
+def _colour(mean: Pixels) -> Background:
+    blue, green, red = mean.tolist()
+    return blue, green, red
+
+
+def _place(box: Boxes, model: Model, key: CorrelateKey | NetworkKey) -> MapToFrame:
+    if isinstance(key, CorrelateKey):
+        return map_to_frame(
+            box,
+            model.crop,
+            stride=model.stride,
+            correlation=key.correlation,
+            template_shape=key.template.shape,
+            search_shape=key.search,
+        )
+    network = network_of(model)
+    _, rows, cols = next(iter(network.maps.values()))
+    return network_map_to_frame(box, model.crop, stride=model.stride, rows=rows, cols=cols)
 
 
 def _bounded(crops: Iterable[Crop]) -> list[Crop]:

@@ -39,6 +39,7 @@ __all__ = [
     "check_inside",
     "iou",
     "map_to_frame",
+    "network_map_to_frame",
     "search_crop",
     "template_crop",
 ]
@@ -203,18 +204,30 @@ def map_to_frame(
     >>> view.point(row=8, col=8)
     (129.5, 129.5)
     """
-    (x, y, w, h), side = as_boxes(box)[0].tolist(), search_crop(box, settings).side
     weight = resolve(correlation, template_shape, search_shape).weight
-    cell_px = stride * side / settings.search_px
-    steps, centres = [], []
+    middles = []
     for axis in (0, 1):
         reach = correlation.dilation[axis] * (weight[2 + axis] - 1) + 1
         middle = (search_shape[1 + axis] - reach) / 2 + correlation.padding[axis]
-        steps.append(cell_px * correlation.stride[axis])
-        centres.append(middle * cell_px)
-    return MapToFrame(
-        x0=_centre(x, w) - centres[1], y0=_centre(y, h) - centres[0], step_x=steps[1], step_y=steps[0]
-    )
+        middles.append(middle / correlation.stride[axis])
+    steps = [stride * step for step in correlation.stride]
+    return _map_around(box, settings, steps, middles)
+
+
+def network_map_to_frame(
+    box: npt.ArrayLike, settings: CropSettings, *, stride: int, rows: int, cols: int
+) -> MapToFrame:
+    """Return where a network's map of ``rows`` by ``cols`` cells lies in the frame, for ``box``, (4,).
+
+    Cell (rows // 2, cols // 2) is at the box's centre, and a cell is ``stride`` pixels of the resized crop.
+
+    Raises:
+        InvalidArgument: as :func:`template_crop`.
+
+    >>> network_map_to_frame((100, 100, 60, 60), CropSettings(), stride=16, rows=15, cols=15).point(7, 7)
+    (129.5, 129.5)
+    """
+    return _map_around(box, settings, (stride, stride), (rows // 2, cols // 2))
 
 
 def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -257,6 +270,20 @@ def _crop(box: npt.ArrayLike, context: float, scale: float) -> Crop:
         found = f"{boxes[0].tolist()}, whose crop has a side of {side} pixels"
         raise InvalidArgument.found("box", found, f"at most {MAX_CROP_SIDE_PX}")
     return Crop(left=_start(_centre(x, w), side), top=_start(_centre(y, h), side), side=side)
+
+
+def _map_around(
+    box: npt.ArrayLike, settings: CropSettings, steps: Sequence[float], middles: Sequence[float]
+) -> MapToFrame:
+    """Return the map whose cell ``middles`` is at the box's centre; ``steps`` are in pixels of the crop."""
+    (x, y, w, h), side = as_boxes(box)[0].tolist(), search_crop(box, settings).side
+    step_y, step_x = (step * side / settings.search_px for step in steps)
+    return MapToFrame(
+        x0=_centre(x, w) - middles[1] * step_x,
+        y0=_centre(y, h) - middles[0] * step_y,
+        step_x=step_x,
+        step_y=step_y,
+    )
 
 
 def _centre(start: float, extent: float) -> float:

@@ -21,6 +21,7 @@ from itertools import islice
 
 from siamcorr.answers import Template, TensorInfo
 from siamcorr.errors import InvalidArgument, TemplateEvicted, TemplateExpired, TemplateNotFound
+from siamcorr.resident import Origin
 from siamcorr.slabs import Row
 
 __all__ = ["MAX_PAGE", "REMEMBERED_DROPS", "Entry", "Generation", "Handles", "Page"]
@@ -46,7 +47,7 @@ class Entry:
 
     handle: str
     ordinal: int
-    model: str | None
+    origin: Origin | None
     generation: Generation
     last_used_s: float
     leases: int = 0
@@ -90,10 +91,10 @@ class Handles:
         """Number of live templates with a lease."""
         return len(self._live) - len(self._idle)
 
-    def add(self, generation: Generation, model: str | None) -> Entry:
+    def add(self, generation: Generation, origin: Origin | None) -> Entry:
         """Register a new template under a new handle."""
         self._created += 1
-        entry = Entry(self._new_handle(), self._created, model, generation, self.now_s)
+        entry = Entry(self._new_handle(), self._created, origin, generation, self.now_s)
         self._live[entry.handle] = self._idle[entry.handle] = entry
         return entry
 
@@ -153,7 +154,7 @@ class Handles:
                 TensorInfo(name, str(row.form.dtype).removeprefix("torch."), row.form.shape)
                 for name, row in rows.items()
             ),
-            model=entry.model,
+            model=None if entry.origin is None else entry.origin.model,
             size_bytes=sum(row.form.row_bytes for row in rows.values()),
             idle_s=0.0 if entry.leases else self.now_s - entry.last_used_s,
         )

@@ -33,7 +33,7 @@ import numpy.typing as npt
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import Crop
 
-__all__ = ["Pixels", "channel_mean", "cut", "decode"]
+__all__ = ["Pixels", "channel_mean", "cut", "decode", "file_size"]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -72,6 +72,22 @@ def decode(image: bytes | Pixels, max_pixels: int) -> Pixels:
         raise _invalid(f"{image.dtype} {image.shape}", "uint8 (H, W, 3) BGR")
     _check_size(image.shape[1], image.shape[0], max_pixels)
     return np.ascontiguousarray(image)
+
+
+def file_size(data: bytes) -> tuple[int, int]:
+    """Return (width, height) as a JPEG or PNG file states it, without decoding it.
+
+    Raises:
+        InvalidArgument: names ``image``: another format, or a file that is cut short.
+
+    >>> file_size(cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1].tobytes())
+    (64, 48)
+    """
+    if data.startswith(_JPEG_START):
+        return _walk_jpeg(data)
+    if data.startswith(_PNG_START):
+        return _walk_png(data)
+    raise _invalid(f"{len(data)} bytes that begin with {data[:8]!r}", "a JPEG or PNG file")
 
 
 def channel_mean(image: Pixels) -> Pixels:
@@ -113,12 +129,7 @@ def cut(image: Pixels, crop: Crop, size_px: int, fill: Pixels) -> Pixels:
 
 
 def _decode_file(data: bytes, max_pixels: int) -> Pixels:
-    if data.startswith(_JPEG_START):
-        width, height = _walk_jpeg(data)
-    elif data.startswith(_PNG_START):
-        width, height = _walk_png(data)
-    else:
-        raise _invalid(f"{len(data)} bytes that begin with {data[:8]!r}", "a JPEG or PNG file")
+    width, height = file_size(data)
     _check_size(width, height, max_pixels)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import accumulate, islice
 from math import isfinite
@@ -25,7 +25,7 @@ from siamcorr.answers import Response, Template, Timings
 from siamcorr.arguments import Array
 from siamcorr.calls import DEFAULT_TENSOR
 from siamcorr.device import Device
-from siamcorr.embed import Embedder
+from siamcorr.embed import Model, network_of
 from siamcorr.errors import InternalError, InvalidArgument, SiamcorrError
 from siamcorr.ops import batched_peaks
 from siamcorr.passes import Pass
@@ -33,7 +33,7 @@ from siamcorr.peaks import Peak
 from siamcorr.prepared_templates import PreparedTemplates
 from siamcorr.settings import EngineSettings
 from siamcorr.shared_bank import SharedBank
-from siamcorr.tasks import CorrelateTask, TemplateTask
+from siamcorr.tasks import CorrelateKey, CorrelateTask, NetworkKey, TemplateKey, TemplateTask
 
 __all__ = ["Launched", "Launcher"]
 
@@ -47,21 +47,23 @@ _MAP_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What came of a task: a map or None, and peaks, for each of its pairs."""
+    """What came of a task: for each of its pairs a map or None, and peaks; or a network's maps by name."""
 
     task: CorrelateTask
     maps: Sequence[Array | None]
     peaks: Sequence[tuple[Peak, ...]]
     timings: Timings
+    named: Mapping[str, Sequence[Array]] = field(default_factory=dict)
 
     def responses(self, timings: Timings) -> Iterator[tuple[int, Response]]:
         """Yield the slot and the response of each pair; ``timings`` are those of the whole call."""
         task = self.task
         pairs = zip(task.slots, task.template_index, task.search_index, self.maps, self.peaks, strict=True)
-        for slot, template, search, response_map, peaks in pairs:
+        for pair, (slot, template, search, response_map, peaks) in enumerate(pairs):
             lease = task.leases[template]
             place = task.places[search] if task.places else None
-            yield slot, Response(lease.handle, lease.generation, response_map, peaks, place, timings)
+            named = {name: maps[pair] for name, maps in self.named.items()}
+            yield slot, Response(lease.handle, lease.generation, response_map, peaks, place, named, timings)
 
 
 class Launcher:
@@ -70,7 +72,7 @@ class Launcher:
     def __init__(
         self,
         device: Device,
-        embedders: Mapping[str, Embedder],
+        models: Mapping[str, Model],
         bank: SharedBank,
         settings: EngineSettings,
         clock: Callable[[], float],
@@ -79,12 +81,12 @@ class Launcher:
 
         Args:
             device: where everything is computed.
-            embedders: by name.
+            models: by name.
             bank: where templates are kept.
             settings: whether features have to be finite, and what prepared templates may take.
             clock: monotonic seconds.
         """
-        self._device, self._embedders, self.bank = device, embedders, bank
+        self._device, self._models, self.bank = device, models, bank
         self._check_finite, self._clock = settings.check_finite, clock
         self._new_pass = partial(Pass, device=device.torch_device)
         self._kept_pass = lru_cache(maxsize=_MAX_PASSES)(self._new_pass)
@@ -93,23 +95,55 @@ class Launcher:
     def serve(self, tasks: Sequence[Any]) -> Sequence[Launched | list[Template] | SiamcorrError]:
         """Return for each task of a batch what came of it: :class:`Launched`, new templates, or an error."""
         with torch.inference_mode():
-            if isinstance(tasks[0], CorrelateTask):
-                return self._correlate(tasks)
-            return [self._make(task) for task in tasks]
+            key = tasks[0].key
+            if isinstance(key, TemplateKey):
+                return [self._make(task) for task in tasks]
+            return self._respond(key, tasks) if isinstance(key, NetworkKey) else self._correlate(key, tasks)
 
-    def _correlate(self, tasks: Sequence[CorrelateTask]) -> list[Launched | InvalidArgument]:
+    def _respond(self, key: NetworkKey, tasks: Sequence[CorrelateTask]) -> list[Launched]:
+        """Return the maps of a whole network."""
+        watch = _Watch(self._clock, self._device)
+        crops = self._device.upload([region for task in tasks for region in task.regions])
+        watch.stop("copy_s")
+        model = self._models[key.model]
+        network, search = network_of(model), model.search(crops)
+        watch.stop("embed_s")
+        leases = [lease for task in tasks for lease in task.leases]
+        branches = zip(network.tensors, network.correlators, strict=True)
+        rows = [self._prepared.rows(leases, tensor, correlator) for tensor, correlator in branches]
+        found = network(rows, search, *_joined_pairs(tasks))
+        watch.stop("compute_s")
+        dtype = _MAP_DTYPES[key.dtype]
+        maps = {name: self._device.download(tensor.to(dtype)) for name, tensor in found.items()}
+        watch.stop("copy_s")
+        pairs = sum(task.size for task in tasks)
+        timings = Timings(**watch.seconds, batch_pairs=pairs, plan=network.plan)
+        return [
+            Launched(
+                task,
+                [None] * task.size,
+                [()] * task.size,
+                timings,
+                {name: list(one[start : start + task.size]) for name, one in maps.items()},
+            )
+            for task, start in _with_starts(tasks)
+        ]
+
+    def _correlate(
+        self, key: CorrelateKey, tasks: Sequence[CorrelateTask]
+    ) -> list[Launched | InvalidArgument]:
         """Return what came of each task, or why nothing did."""
-        key, watch = tasks[0].key, _Watch(self._clock, self._device)
+        watch = _Watch(self._clock, self._device)
         search, finite = self._upload([region for task in tasks for region in task.regions])
         watch.stop("copy_s")
         if not all(finite):
-            return self._without_refused(tasks, finite)
+            return self._without_refused(key, tasks, finite)
         if key.model is not None:
-            search = self._embedders[key.model](search)
+            search = self._models[key.model].search(search)[key.tensor]
             watch.stop("embed_s")
         is_small = tasks[0].load.shared_bytes <= _MAX_PASS_BYTES
         chosen = self._kept_pass(key) if is_small else self._new_pass(key)
-        response = self._responses(chosen, tasks, search)
+        response = self._responses(chosen, key, tasks, search)
         output = key.epilogue.output
         peaks = batched_peaks(response, output.top_k) if output.kind != "map" else [()] * len(response)
         watch.stop("compute_s")
@@ -118,25 +152,26 @@ class Launcher:
             maps = list(self._device.download(response.to(_MAP_DTYPES[output.map_dtype])))
         watch.stop("copy_s")
         timings = Timings(**watch.seconds, batch_pairs=len(response), plan=chosen.name)
-        starts = accumulate((task.size for task in tasks), initial=0)
         return [
             Launched(task, maps[start : start + task.size], peaks[start : start + task.size], timings)
-            for task, start in zip(tasks, starts, strict=False)
+            for task, start in _with_starts(tasks)
         ]
 
-    def _responses(self, chosen: Pass, tasks: Sequence[CorrelateTask], search: torch.Tensor) -> torch.Tensor:
-        if len(tasks) > 1 and tasks[0].key.one_search:  # what is computed together is a call, not a batch
+    def _responses(
+        self, chosen: Pass, key: CorrelateKey, tasks: Sequence[CorrelateTask], search: torch.Tensor
+    ) -> torch.Tensor:
+        if len(tasks) > 1 and key.one_search:  # what is computed together is a call, not a batch
             each = zip(tasks, search.unbind(), strict=True)
-            return torch.cat([self._responses(chosen, [task], region[None]) for task, region in each])
+            return torch.cat([self._responses(chosen, key, [task], region[None]) for task, region in each])
         leases = [lease for task in tasks for lease in task.leases]
-        rows = self._prepared.rows(leases, tasks[0].key.tensor, chosen.correlator)
+        rows = self._prepared.rows(leases, key.tensor, chosen.correlator)
         return chosen(rows, search, *_joined_pairs(tasks))
 
     def _make(self, task: TemplateTask) -> list[Template] | SiamcorrError:
         try:
             named = self._template_tensors(task)
             if task.handle is None:
-                return self.bank.create(named, task.key.model)
+                return self.bank.create(named, task.origin)
             return [self.bank.update(task.handle, named[0], task.rate)]
         except SiamcorrError as error:
             return error
@@ -148,8 +183,8 @@ class Launcher:
         """Return the named tensors of each template, on the device."""
         if task.key.model is not None:
             crops, _ = self._upload(task.crops)
-            embedded = self._embedders[task.key.model](crops)
-            return [{DEFAULT_TENSOR: tensor} for tensor in embedded]
+            made = self._models[task.key.model].templates(crops)
+            return [{name: tensors[index] for name, tensors in made.items()} for index in range(task.count)]
         tensors = {}
         for name, array in task.features.items():
             uploaded, finite = self._upload([array])
@@ -166,12 +201,12 @@ class Launcher:
         return self._device.upload(arrays, look_at), finite
 
     def _without_refused(
-        self, tasks: Sequence[CorrelateTask], finite: Sequence[bool]
+        self, key: CorrelateKey, tasks: Sequence[CorrelateTask], finite: Sequence[bool]
     ) -> list[Launched | InvalidArgument]:
         regions = iter(finite)
         sound = [all(list(islice(regions, len(task.regions)))) for task in tasks]
         rest = [task for task, is_sound in zip(tasks, sound, strict=True) if is_sound]
-        answers = iter(self._correlate(rest) if rest else ())
+        answers = iter(self._correlate(key, rest) if rest else ())
         return [next(answers) if is_sound else _not_finite("features") for is_sound in sound]
 
 
@@ -188,6 +223,12 @@ class _Watch:
         now_s = self._clock()
         self.seconds[stage] += now_s - self._since_s
         self._since_s = now_s
+
+
+def _with_starts(tasks: Sequence[CorrelateTask]) -> Iterator[tuple[CorrelateTask, int]]:
+    """Yield each task with where its pairs begin among all."""
+    starts = accumulate((task.size for task in tasks), initial=0)
+    return zip(tasks, starts, strict=False)
 
 
 def _joined_pairs(tasks: Sequence[CorrelateTask]) -> tuple[Sequence[int], Sequence[int]]:

@@ -17,19 +17,20 @@ from typing import TypeAlias, cast
 import torch
 
 from siamcorr.arguments import Array
-from siamcorr.calls import CorrelateCall, Features, Frame, TemplateSource
-from siamcorr.embed import Embedder, embedder_of
+from siamcorr.calls import DEFAULT_TENSOR, CorrelateCall, Features, Frame, TemplateSource
+from siamcorr.embed import Model, find_model, network_of
 from siamcorr.errors import InvalidArgument
 from siamcorr.ops import Head, one_search_pays
 from siamcorr.ops.operands import Problem
 from siamcorr.resident import Lease
-from siamcorr.shapes import resolve
+from siamcorr.shapes import Shape, resolve
 from siamcorr.slabs import RowForm
 from siamcorr.tasks import (
     CorrelateKey,
     CorrelateTask,
     Epilogue,
     Load,
+    NetworkKey,
     PrepareTask,
     TemplateKey,
     TemplateTask,
@@ -40,14 +41,17 @@ __all__ = ["plan_correlate", "plan_templates"]
 _FLOAT_BYTES = 4
 _MAX_PLANS = 16  # of one family: for templates of so many forms
 
-_Own: TypeAlias = tuple[str, RowForm, str | None]
-"""What a template adds to a call's key: a tensor, its form, the frame's embedder. Far cheaper to hash."""
+_Own: TypeAlias = tuple[str, RowForm | None, str | None]
+"""What a template adds to a call's key: a tensor, its form, the frame's model. Far cheaper to hash.
+
+A whole network takes all of a template's tensors: then there is a model, and the two others are not.
+"""
 
 
 def plan_templates(
     source: TemplateSource,
     model: str | None,
-    embedders: Mapping[str, Embedder],
+    models: Mapping[str, Model],
     *,
     handle: str | None = None,
     rate: float = 1.0,
@@ -59,15 +63,15 @@ def plan_templates(
     """
     if not isinstance(source, Frame):
         return TemplateTask(TemplateKey(None), 1, source, handle, rate)
-    crop = embedder_of(model, embedders).crop
+    side = find_model(model, models).template_px
     task = TemplateTask(TemplateKey(model), source.count, {}, handle, rate)
-    return PrepareTask(source, (task,), source.count * 3 * crop.template_px**2)
+    return PrepareTask(source, (task,), source.count * 3 * side**2)
 
 
 def plan_correlate(
     call: CorrelateCall,
     leases: Mapping[str, Lease],
-    embedders: Mapping[str, Embedder],
+    models: Mapping[str, Model],
     max_multiply_adds: float = inf,
     device: str = "cpu",
 ) -> list[CorrelateTask] | PrepareTask:
@@ -77,19 +81,19 @@ def plan_correlate(
         InvalidArgument: the call does not fit the templates; names the field.
         ModelNotFound: the frame's embedder is not loaded.
     """
-    owns = tuple(_own(call, lease) for lease in leases.values())
+    owns = tuple(_own(call, lease, models) for lease in leases.values())
     plans = call.family.plans if call.family is not None and len(owns) == len(call.templates) else {}
     if owns not in plans:
         if len(plans) >= _MAX_PLANS:
             plans.clear()
         plans[owns] = _recipes(
-            call, list(leases), owns, embedders, max_multiply_adds=max_multiply_adds, device=device
+            call, list(leases), owns, models, max_multiply_adds=max_multiply_adds, device=device
         )
     held = list(leases.values())
     tasks = [recipe.task(held) for recipe in cast(Sequence[_Recipe], plans[owns])]
     if isinstance(call.search, Frame):
         crops = [
-            (len(task.search_slots), embedder_of(task.key.model, embedders).crop.search_px) for task in tasks
+            (len(task.search_slots), find_model(task.key.model, models).crop.search_px) for task in tasks
         ]
         return PrepareTask(call.search, tasks, sum(count * 3 * side**2 for count, side in crops))
     for task in tasks:
@@ -101,7 +105,7 @@ def plan_correlate(
 class _Recipe:
     """A task without its leases and regions: pairs, with each template and each search region once."""
 
-    key: CorrelateKey
+    key: CorrelateKey | NetworkKey
     load: Load
     members: dict[int, int] = field(default_factory=dict)
     searches: dict[int, int] = field(default_factory=dict)
@@ -117,7 +121,7 @@ class _Recipe:
     def choose_form(self, device: str) -> None:
         """Let many templates on one search region be computed together, where that pays."""
         key, pairs = self.key, len(self.slots)
-        if len(self.searches) == 1 < pairs:
+        if isinstance(key, CorrelateKey) and len(self.searches) == 1 < pairs:
             problem = Problem(key.correlation, key.template.shape, key.search, device=device)
             self.key = replace(key, one_search=one_search_pays(problem, pairs, key.precision))
 
@@ -137,17 +141,15 @@ def _recipes(
     call: CorrelateCall,
     handles: Sequence[str],
     owns: Sequence[_Own],
-    embedders: Mapping[str, Embedder],
+    models: Mapping[str, Model],
     *,
     max_multiply_adds: float,
     device: str,
 ) -> list[_Recipe]:
-    epilogue = _epilogue(call)
     recipes: dict[_Own, _Recipe] = {}
     for own in owns:
         if own not in recipes:
-            key = _key(call, own, embedders, epilogue)
-            recipes[own] = _Recipe(key, _load(call, key))
+            recipes[own] = _recipe(call, own, models)
     members = {handle: member for member, handle in enumerate(handles)}
     for slot, (template, search) in enumerate(zip(call.template_index, call.search_index, strict=True)):
         member = members[call.templates[template]]
@@ -162,29 +164,73 @@ def _recipes(
     return used
 
 
-def _own(call: CorrelateCall, lease: Lease) -> _Own:
-    name = call.tensor or next(iter(lease.rows))
-    if name not in lease.rows or (not call.tensor and len(lease.rows) > 1):
+def _recipe(call: CorrelateCall, own: _Own, models: Mapping[str, Model]) -> _Recipe:
+    name, form, model = own
+    if call.is_network:
+        return _network_recipe(find_model(model, models), str(model), call.output.map_dtype)
+    key = _key(call, name, cast(RowForm, form), model, models)
+    return _Recipe(key, _load(call, key))
+
+
+def _own(call: CorrelateCall, lease: Lease, models: Mapping[str, Model]) -> _Own:
+    name = call.tensor or (DEFAULT_TENSOR if DEFAULT_TENSOR in lease.rows else next(iter(lease.rows)))
+    if call.is_network:
+        model = _model_of(call, lease)
+        _check_made_for(find_model(model, models), lease)
+        return "", None, model
+    is_named = bool(call.tensor) or name == DEFAULT_TENSOR or len(lease.rows) == 1
+    if name not in lease.rows or not is_named:
         expected = f"one of the template's: {', '.join(lease.rows)}"
         raise InvalidArgument.found("tensor", repr(call.tensor or None), expected)
-    model = (call.search.model or lease.model) if isinstance(call.search, Frame) else None
-    return name, lease.rows[name].form, model
+    return name, lease.rows[name].form, _model_of(call, lease) if isinstance(call.search, Frame) else None
+
+
+def _model_of(call: CorrelateCall, lease: Lease) -> str:
+    model = cast(Frame, call.search).model or lease.model
+    if model is None:
+        expected = "the name of a model, because the template was made from features"
+        raise InvalidArgument.found("model", "none", expected)
+    return model
+
+
+def _check_made_for(model: Model, lease: Lease) -> None:
+    """Refuse a template that a network could not use."""
+    network_of(model)
+    found = {name: row.form for name, row in lease.rows.items()}
+    expected = {name: RowForm(shape, torch.float32) for name, shape in model.template_shapes.items()}
+    if found != expected:
+        shapes = ", ".join(f"{name} {form.shape}" for name, form in found.items())
+        wanted = ", ".join(f"{name} {form.shape}" for name, form in expected.items())
+        raise InvalidArgument.found("template", f"tensors {shapes:.120}", f"{model.name}'s {wanted:.120}")
+
+
+def _network_recipe(model: Model, name: str, dtype: str) -> _Recipe:
+    network = network_of(model)
+    load = Load(
+        pair_bytes=network.pair_bytes,
+        region_bytes=sum(map(prod, model.search_shapes.values())) * _FLOAT_BYTES,
+        shared_bytes=0,
+        pair_multiply_adds=network.pair_multiply_adds + model.search_multiply_adds,
+    )
+    return _Recipe(NetworkKey(name, dtype), load)
 
 
 def _key(
-    call: CorrelateCall, own: _Own, embedders: Mapping[str, Embedder], epilogue: Epilogue
+    call: CorrelateCall, name: str, form: RowForm, model: str | None, models: Mapping[str, Model]
 ) -> CorrelateKey:
-    name, form, model = own
     if isinstance(call.search, Features):
         regions = call.search.regions
         shape, dtype = tuple(regions.shape[1:]), regions.dtype.name
     else:
-        if model is None:
-            expected = "the name of an embedder, because the template was made from features"
-            raise InvalidArgument.found("model", "none", expected)
-        embedder = embedder_of(model, embedders)
-        shape, dtype = embedder.shape(embedder.crop.search_px), "uint8"
-    return CorrelateKey(name, form, shape, dtype, model, call.correlation, call.precision, epilogue)
+        shape, dtype = _search_shape(find_model(model, models), name), "uint8"
+    return CorrelateKey(name, form, shape, dtype, model, call.correlation, call.precision, _epilogue(call))
+
+
+def _search_shape(model: Model, tensor: str) -> Shape:
+    if tensor not in model.search_shapes:
+        expected = f"one of {model.name}'s search region: {', '.join(model.search_shapes)}"
+        raise InvalidArgument.found("tensor", repr(tensor)[:80], expected)
+    return model.search_shapes[tensor]
 
 
 def _load(call: CorrelateCall, key: CorrelateKey) -> Load:

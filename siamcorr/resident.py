@@ -16,7 +16,9 @@ from siamcorr.errors import InternalError, InvalidArgument
 from siamcorr.slabs import Row, RowForm
 
 __all__ = [
+    "Background",
     "Lease",
+    "Origin",
     "Reservation",
     "Specs",
     "blend",
@@ -28,6 +30,18 @@ __all__ = [
 
 Specs: TypeAlias = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 """What a template is made of: name -> (shape, dtype)."""
+
+
+Background: TypeAlias = tuple[int, int, int]
+"""A colour, BGR: the mean of the frame that a template was made from. Its search regions have it outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The model that made a template from an image, and that image's mean colour."""
+
+    model: str
+    background: Background
 
 
 @dataclass(slots=True, eq=False)
@@ -42,14 +56,19 @@ class Reservation:
 class Lease:
     """One generation of one template, held until it is released, whatever happens to the handle.
 
-    ``rows[name].form`` gives a tensor's shape and dtype without touching the device. ``model`` is the
-    embedder that made the template from an image, or None.
+    ``rows[name].form`` gives a tensor's shape and dtype without touching the device. ``origin`` is
+    None where the template came as features.
     """
 
     handle: str
     generation: int
     rows: Mapping[str, Row]
-    model: str | None
+    origin: Origin | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model that made the template from an image, or None."""
+        return None if self.origin is None else self.origin.model
 
     def check_same_form(self, specs: Specs) -> None:
         """Check that an update has the template's names, shapes and dtypes.

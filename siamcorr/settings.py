@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ _MOST = 1 << 50
 _SIZES = r"[1-9]\d{0,6}(?:x[1-9]\d{0,6}){2,3}"
 _WARM = re.compile(rf"(?P<kind>\w+)(?:/(?P<groups>\d{{1,7}}))?:(?P<template>{_SIZES}):(?P<search>{_SIZES})")
 _COUNTS = ("budget_bytes", "max_jobs", "max_bytes", "max_batch", "max_image_pixels", "max_multiply_adds")
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ class EngineSettings:
 
     Attributes:
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-        models: embedders by name, each with its weights' file, or None if it needs none.
+        models: models by name, each with its weights' file, or None if it needs none. Behind a name there may
+            be a template transform, as in ``hog+ridge``.
         budget_bytes: what all templates may take on the device.
         prepared_bytes: what templates may take beside that, in the forms that they are computed in. They are
             made again when they are needed and not there; 0 keeps none.
@@ -76,6 +83,8 @@ class EngineSettings:
             and what is launched cannot be stopped.
         check_finite: refuse features with NaN or infinity. It costs one reading pass over them.
         decode_threads: threads that decode images and cut out crops.
+        model_threads: threads that share the crops of a launch where a network runs on the CPU: all cores if
+            nothing is said.
         warm_shapes: what :meth:`~siamcorr.Engine.warm_up` does beside using each model.
 
     Raises:
@@ -100,6 +109,7 @@ class EngineSettings:
     max_multiply_adds: int = 200_000_000_000
     check_finite: bool = True
     decode_threads: int = 2
+    model_threads: int = field(default_factory=_cores)
     warm_shapes: Sequence[WarmShape] = ()
 
     def __post_init__(self) -> None:
@@ -108,7 +118,8 @@ class EngineSettings:
             as_count(getattr(self, name), name, most=_MOST)
         if self.prepared_bytes != 0:
             as_count(self.prepared_bytes, "prepared_bytes", most=_MOST)
-        as_count(self.decode_threads, "decode_threads", most=256)
+        for name in ("decode_threads", "model_threads"):
+            as_count(getattr(self, name), name, most=256)
         if self.evict not in {"refuse", "lru"}:
             raise InvalidArgument.found("evict", repr(self.evict)[:80], "'refuse' or 'lru'")
         ttl_s = self.ttl_s

@@ -14,7 +14,7 @@ import torch
 
 from siamcorr.answers import Template
 from siamcorr.bank import Bank, BankStats, Page
-from siamcorr.resident import Lease, Reservation, blend, specs_of, write
+from siamcorr.resident import Lease, Origin, Reservation, blend, specs_of, write
 
 __all__ = ["SharedBank"]
 
@@ -51,7 +51,9 @@ class SharedBank:
         with self._lock:
             self._release(leases, self._clock())
 
-    def create(self, named: Sequence[Mapping[str, torch.Tensor]], model: str | None) -> list[Template]:
+    def create(
+        self, named: Sequence[Mapping[str, torch.Tensor]], origin: Origin | None = None
+    ) -> list[Template]:
         """Make a template of each of ``named`` tensors, all of them or none. For the device's thread.
 
         Raises:
@@ -61,7 +63,7 @@ class SharedBank:
         reservations = self._written(named)
         with self._lock:
             now_s = self._clock()
-            return [self._bank.publish(reservation, now_s, model=model) for reservation in reservations]
+            return [self._bank.publish(reservation, now_s, origin=origin) for reservation in reservations]
 
     def update(self, handle: str, tensors: Mapping[str, torch.Tensor], rate: float) -> Template:
         """Give ``handle`` the generation ``(1 - rate) * current + rate * tensors``. For the device's thread.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from siamcorr.answers import MapToFrame
 from siamcorr.arguments import Array
 from siamcorr.calls import Frame, Output, Precision
-from siamcorr.resident import Lease
+from siamcorr.resident import Lease, Origin
 from siamcorr.shapes import Correlation, Shape
 from siamcorr.slabs import RowForm
 
@@ -24,6 +24,7 @@ __all__ = [
     "CorrelateTask",
     "Epilogue",
     "Load",
+    "NetworkKey",
     "PrepareTask",
     "TemplateKey",
     "TemplateTask",
@@ -80,6 +81,14 @@ class CorrelateKey:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkKey:
+    """What all pairs of one launch of a whole network share; ``dtype`` is that of its maps."""
+
+    model: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What a key's tasks weigh: bytes for each pair, each search region and in all; work for each pair."""
 
@@ -98,7 +107,7 @@ class CorrelateTask:
     ``slots`` which of the call's responses the pairs are.
     """
 
-    key: CorrelateKey
+    key: CorrelateKey | NetworkKey
     load: Load
     leases: Sequence[Lease]
     template_index: Sequence[int]
@@ -129,7 +138,10 @@ class TemplateKey:
 
 @dataclass(slots=True, eq=False)
 class TemplateTask:
-    """``count`` templates to make, or a generation of ``handle``, from ``features`` or from one crop each."""
+    """``count`` templates to make, or a generation of ``handle``, from ``features`` or from one crop each.
+
+    ``origin`` is set once there are crops.
+    """
 
     key: TemplateKey
     count: int
@@ -137,6 +149,7 @@ class TemplateTask:
     handle: str | None = None
     rate: float = 1.0
     crops: Sequence[Array] = ()
+    origin: Origin | None = None
 
     @property
     def size(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -15,12 +15,15 @@ _IMAGE = np.zeros((64, 64, 3), np.uint8)
 _BOX = (16.0, 16.0, 32.0, 32.0)
 
 
-def warm_up(calls: BlockingCalls, models: Iterable[str], shapes: Iterable[WarmShape]) -> None:
-    """Make a template of each of ``models`` and ``shapes``, correlate it, and forget it."""
-    for model in models:
+def warm_up(calls: BlockingCalls, models: Mapping[str, str], shapes: Iterable[WarmShape]) -> None:
+    """Make a template of each of ``models`` and ``shapes``, correlate it, and forget it.
+
+    ``models`` tells the kind that each model is used with.
+    """
+    for model, kind in models.items():
         template = calls.create_template(image=_IMAGE, box=_BOX, model=model)
         try:
-            calls.correlate(template, image=_IMAGE, box=_BOX, output="both")
+            calls.correlate(template, image=_IMAGE, box=_BOX, kind=kind)
         finally:
             calls.delete_template(template)
     for shape in shapes:

@@ -6,7 +6,7 @@ import torch
 
 from siamcorr.answers import Template
 from siamcorr.bank import Bank
-from siamcorr.resident import specs_of, write
+from siamcorr.resident import Origin, specs_of, write
 
 __all__ = ["CPU", "ROW_BYTES", "create", "features", "update"]
 
@@ -22,7 +22,7 @@ def create(bank: Bank, tensors: dict[str, torch.Tensor] | None = None, now_s: fl
     named = tensors or features()
     reservation = bank.reserve(specs_of(named), now_s)
     write(reservation, named)
-    return bank.publish(reservation, now_s, model="hog")
+    return bank.publish(reservation, now_s, origin=Origin("hog", (1, 2, 3)))
 
 
 def update(bank: Bank, handle: str, value: float, now_s: float = 0.0) -> Template:

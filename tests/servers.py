@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from gates import PATIENCE_S, Gate
 from siamcorr import Engine, EngineSettings
 from siamcorr.answers import Response, Template
 from siamcorr.checks import correlate_call, create_call
+from siamcorr.embed import Model
 from siamcorr.v1.correlation_service_pb2_grpc import CorrelationServiceStub
 from siamcorr.v1.template_service_pb2_grpc import TemplateServiceStub
 from siamcorr.wire.correlation import read_correlate_response
@@ -143,11 +144,14 @@ class RunningServer:
 
 
 @contextmanager
-def serving(engine: EngineSettings | None = None, **config: Any) -> Iterator[RunningServer]:
+def serving(
+    engine: EngineSettings | None = None, *, models: Mapping[str, Model] | None = None, **config: Any
+) -> Iterator[RunningServer]:
     """Serve in a thread on a free port of this machine until the block ends.
 
     Args:
         engine: the engine's settings; None is the CPU without models.
+        models: more of them.
         config: more settings of :class:`ServerConfig`.
 
     At the end the engine must be idle and sound, and no task may be left in the event loop.
@@ -156,7 +160,7 @@ def serving(engine: EngineSettings | None = None, **config: Any) -> Iterator[Run
     gate = Gate()
     gate.opened.set()
     config = {"listen": "127.0.0.1:0"} | config
-    with Engine(settings, embedders={"gate": gate}) as served:
+    with Engine(settings, embedders={"gate": gate}, models=models) as served:
         thread = _Thread(ServerConfig(engine=settings, **config), served)
         thread.start()
         try:

@@ -127,14 +127,16 @@ class CommandLine:
         add("--device", "device", "NAME", "auto, cpu, cuda or cuda:N (auto)")
         add("--threads", "threads", "N", "CPU threads for one operator (1)", int)
         add("--decode-threads", "decode_threads", "N", "threads that decode images (2)", int)
+        add("--model-threads", "model_threads", "N", "CPU threads for a network's crops (all cores)", int)
         self._flags["model"] = self._flags["models"] = "--model"
         self._parser.add_argument(
             "--model",
             dest="models",
-            metavar="NAME=FILE",
+            metavar="NAME[+TRANSFORM][=FILE]",
             type=_model,
             action="append",
-            help="an embedder and its weights; may be repeated (hog, which has none, is always there)",
+            help="a model and its weights, maybe with what templates are made into: none, mean or ridge; "
+            "may be repeated (hog, which has no weights, is always there)",
         )
         self._flags["warm_shapes"] = "--warm"
         self._parser.add_argument(
@@ -203,11 +205,11 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def _model(text: str) -> tuple[str, str]:
+def _model(text: str) -> tuple[str, str | None]:
     name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"found {text!r:.80}, expected NAME=FILE")
-    return name, path
+    if not name or bool(equals) != bool(path):
+        raise argparse.ArgumentTypeError(f"found {text!r:.80}, expected NAME or NAME=FILE")
+    return name, path or None
 
 
 def _warm(text: str) -> WarmShape:

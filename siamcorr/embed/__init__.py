@@ -1,93 +1,96 @@
-"""Embedders: what turns crops of a frame into features. Each has a module of its own, loaded when asked for.
+"""Models: what makes features of crops, and whole networks that make maps. Each has a file of its own.
 
-Rule: the features of a crop have the same bits whatever other crops share the call, and in whatever order;
+Rule: what comes of a crop, or of a pair, has the same bits whatever others share the call, in whatever order,
 and on whatever thread, see :mod:`siamcorr.precision`.
+
+:mod:`~siamcorr.embed.architecture` says what a file of a network builds, :mod:`~siamcorr.embed.hosted` runs
+it, :mod:`~siamcorr.embed.transforms` has what can be made of a template's features, and
+:mod:`~siamcorr.embed.weights` reads checkpoints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
+from importlib import import_module
 
 import torch
 
+from siamcorr.embed.hosted import host
+from siamcorr.embed.model import Embedder, Model, model_of, network_of
+from siamcorr.embed.transforms import transform_of
+from siamcorr.embed.weights import read_state_dict
+from siamcorr.embed.workers import Workers
 from siamcorr.errors import InvalidArgument, ModelNotFound
-from siamcorr.geometry import CropSettings
 
-__all__ = ["MODELS", "Embedder", "embedder_of", "load_embedder"]
+__all__ = [
+    "MODELS",
+    "NETWORKS",
+    "Embedder",
+    "Model",
+    "Workers",
+    "find_model",
+    "load_model",
+    "model_of",
+    "network_of",
+    "transform_of",
+]
 
-MODELS = ("hog", "nanotrackv3")
-"""The names that :func:`load_embedder` knows."""
+NETWORKS = {
+    "dcfnet": "dcfnet",
+    "nanotrackv3": "nanotrack",
+    "siamfc": "siamfc",
+    "siamrpn": "siamrpn",
+    "siamrpnpp_alexnet": "siamrpnpp_alexnet",
+    "siamrpnpp_mobilenetv2": "siamrpnpp_mobilenetv2",
+    "siamrpnpp_resnet50": "siamrpnpp_resnet50",
+}
+"""By name, the module here whose ``build`` makes the architecture of a state dict."""
+
+MODELS = ("hog", *NETWORKS)
+"""The names that :func:`load_model` knows; behind each there may be ``+`` and a template transform."""
 
 
-class Embedder(Protocol):
-    """Crops in, features out, on the device that it was loaded for."""
-
-    @property
-    def name(self) -> str:
-        """The name that it is asked for by."""
-
-    @property
-    def crop(self) -> CropSettings:
-        """How it wants its crops cut."""
-
-    @property
-    def stride(self) -> int:
-        """Pixels of the resized crop a feature cell, in rows and in columns."""
-
-    def shape(self, size_px: int) -> tuple[int, int, int]:
-        """Return (C, h, w), the shape of the features of a crop of ``size_px`` by ``size_px``."""
-
-    def __call__(self, crops: torch.Tensor) -> torch.Tensor:
-        """Return the features (N, C, h, w) float32 of crops (N, S, S, 3) uint8 BGR."""
-
-
-def load_embedder(name: str, path: str | None, device: torch.device) -> Embedder:
-    """Return the embedder of this name, on ``device``.
+def load_model(name: str, path: str | None, device: torch.device, workers: Workers) -> Model:
+    """Return the model of this name, on ``device``.
 
     Args:
-        name: one of :data:`MODELS`.
+        name: one of :data:`MODELS`, or with a template transform, as in ``hog+ridge``.
         path: the file with the weights, for a network; None for ``hog``, which has none.
         device: where its crops are and its features shall be.
+        workers: who runs a network's layers.
 
     Raises:
         InvalidArgument: names ``model``: an unknown name, a path too many or too few, or a file that is not
             what the network needs.
     """
-    if name not in _LOADERS:
+    base, plus, transform = name.partition("+") if isinstance(name, str) else (name, "", "")
+    if base not in MODELS:
         raise InvalidArgument.found("model", repr(name)[:80], f"one of {', '.join(MODELS)}")
-    return _LOADERS[name](path, device)
+    chosen = transform if plus else None
+    if base == "hog":
+        return _hog(path, chosen, device)
+    if path is None:
+        raise InvalidArgument.found("model", f"no file for {base}", "the path of its state dict")
+    architecture = import_module(f"siamcorr.embed.{NETWORKS[base]}").build(read_state_dict(path))
+    return host(architecture, chosen, device, workers)
 
 
-def embedder_of(name: str | None, embedders: Mapping[str, Embedder]) -> Embedder:
-    """Find an embedder.
+def find_model(name: str | None, models: Mapping[str, Model]) -> Model:
+    """Find a model.
 
     Raises:
         ModelNotFound: nothing of that name is loaded.
     """
-    if name is not None and name in embedders:
-        return embedders[name]
-    loaded = ", ".join(embedders) or "none"
+    if name is not None and name in models:
+        return models[name]
+    loaded = ", ".join(models) or "none"
     raise ModelNotFound(f"model: found {name!r:.80}, expected one that is loaded: {loaded}", field="model")
 
 
-def _hog(path: str | None, device: torch.device) -> Embedder:
+def _hog(path: str | None, transform: str | None, device: torch.device) -> Model:
     if path is not None:
         raise InvalidArgument.found("model", f"a file for hog, {path[:80]!r}", "none: hog has no weights")
-    from siamcorr.embed.hog import Hog  # noqa: PLC0415 - only the embedders that are asked for are loaded
+    from siamcorr.embed.hog import Hog  # noqa: PLC0415 - only the models that are asked for are loaded
 
-    return Hog(device)
-
-
-def _nanotrackv3(path: str | None, device: torch.device) -> Embedder:
-    if path is None:
-        raise InvalidArgument.found("model", "no file for nanotrackv3", "the path of its state dict")
-    from siamcorr.embed.nanotrack import NanoTrackV3  # noqa: PLC0415
-    from siamcorr.embed.weights import read_state_dict  # noqa: PLC0415
-
-    return NanoTrackV3(read_state_dict(path), device)
-
-
-_LOADERS: dict[str, Callable[[str | None, torch.device], Embedder]] = dict(
-    zip(MODELS, (_hog, _nanotrackv3), strict=True)
-)
+    hog = Hog(device)
+    return model_of(hog, transform_of(hog.transform if transform is None else transform))

@@ -14,7 +14,7 @@ __all__ = ["Architecture", "Branch"]
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One correlation of a network: the template's ``tensor`` slides over the search region's of that name."""
+    """A correlation of a network: the template's ``tensor`` on the search region's of the same name."""
 
     tensor: str
     correlation: Correlation

@@ -14,10 +14,9 @@ Rules:
 - Plain correlation adds products, so whatever is strong everywhere wins everywhere. The directions of a
   cell have zero mean, and a cell no norm above 1: a bright, busy or plain place is worth no more than
   another.
-- A template's cells are weighted by a Gaussian that sums to 1, because its outer half is background. Their
-  weighted mean is taken out, so that a texture without form answers 0.
-- A template is divided by its response to itself. So the naive response is 1 for the crop that the template
-  was made from, around 0 for what has nothing in common with it, and below 0 for what is contrary.
+- Templates and search regions have the same features. What makes a template of them is a transform,
+  :mod:`siamcorr.embed.transforms`: with ``mean`` and ``ridge`` the naive response is 1 for the crop that the
+  template was made from, around 0 for what has nothing in common with it, and below 0 for what is contrary.
 - Cells are centred on pixels 7, 15, 23, ... of a crop: the grid's middle is the crop's, for 127 and for 255.
 - Crops run one by one, so that a crop's features have the same bits beside any others.
 - Directions are measured along a diamond, up to 4 degrees off, because the last bits of torch's arc tangent
@@ -26,7 +25,6 @@ Rules:
 Ways rejected, by the SiamFC tracker's mean overlap on 120 frames each of six sequences of OTB and VOT2015,
 which is 0.68 as it is:
 
-- No weights over the template: 0.43; the background is followed. Its mean left in: 0.65.
 - No colour: 0.64. Nine unsigned directions: 0.62.
 - Cells of 4 pixels, blocks of 3x3 cells, clipping, histograms of hue or of brightness: no gain above 0.01.
 """
@@ -54,17 +52,11 @@ _FAINT_EDGE = 2.0
 _FAINT_COLOUR = 30.0
 """The saturation, in grey levels, at which a cell's colour has half its full squared norm."""
 
-_TEMPLATE_SIGMA = 0.25
-"""The standard deviation of the weights over a template, as a part of its side."""
-
-_LEAST_SELF_RESPONSE = 0.01
-"""A template with less, an almost even surface, answers below 1 even to itself. Real ones have 0.2 to 0.6."""
-
 
 class Hog:
     """Gradient directions and hue as an embedder: 127 pixels -> (20, 15, 15), 255 pixels -> (20, 31, 31).
 
-    A crop of ``crop.template_px`` pixels is a template, and any other a search region.
+    ``transform`` is what is made of a template's features unless the model's name says otherwise.
 
     Args:
         device: where the crops are and the features shall be.
@@ -77,12 +69,12 @@ class Hog:
     name = "hog"
     crop = CropSettings(context=0.5, template_px=127, search_px=255)
     stride = 8
+    transform = "ridge"
 
     def __init__(self, device: torch.device) -> None:
-        """Prepare the weights of pixels in cells, and of cells in a template."""
+        """Prepare the weights of pixels in cells."""
         sizes = (self.crop.template_px, self.crop.search_px)
         self._pools = {size_px: _pooling_matrix(size_px, self.stride).to(device) for size_px in sizes}
-        self._window = _window(self.shape(self.crop.template_px)[1]).to(device)
 
     def shape(self, size_px: int) -> tuple[int, int, int]:
         """Return (20, h, w): a cell for each 8 pixels, less those that would reach outside the crop."""
@@ -102,14 +94,8 @@ class Hog:
         features = torch.empty((len(crops), *self.shape(size_px)), device=crops.device)
         with in_full_precision(crops.device):
             for index, crop in enumerate(crops):
-                cells = _cells(crop, self._pools[size_px])
-                features[index] = self._as_template(cells) if size_px == self.crop.template_px else cells
+                features[index] = _cells(crop, self._pools[size_px])
         return features
-
-    def _as_template(self, cells: torch.Tensor) -> torch.Tensor:
-        mean = (cells * self._window).sum((1, 2), keepdim=True)
-        weighted = (cells - mean) * self._window
-        return weighted / (weighted * cells).sum().clamp(min=_LEAST_SELF_RESPONSE)
 
 
 def _cells(crop: torch.Tensor, pool: torch.Tensor) -> torch.Tensor:
@@ -175,11 +161,3 @@ def _pooling_matrix(size_px: int, stride: int) -> torch.Tensor:
     middles = torch.arange(stride - 1, size_px - stride + 1, stride)
     distances = (torch.arange(size_px) - middles[:, None]).abs()
     return (1 - distances / stride).clamp(min=0) / stride
-
-
-def _window(cells: int) -> torch.Tensor:
-    """Return the weights (cells, cells) over a template."""
-    distances = torch.arange(cells) - (cells - 1) / 2
-    line = torch.exp(-0.5 * (distances / (_TEMPLATE_SIGMA * cells)) ** 2)
-    window = line[:, None] * line
-    return window / window.sum()

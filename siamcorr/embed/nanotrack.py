@@ -1,168 +1,196 @@
-"""NanoTrack v3's backbone: the first ten layers of MobileNetV3-Small, 96 channels at a sixteenth of the size.
+"""NanoTrack v3, whole: its backbone, its two correlations and its heads.
 
-The network is that of A. Howard et al., Searching for MobileNetV3 (arXiv:1905.02244), table 2, up to its
-first layer of 96 channels, whose projection is the answer. As published with NanoTrack, it takes BGR from
-0 to 255 as it is. In the first block the squeeze comes after the activation, in the others before it.
+HonglinChu/SiamTrackers has the network and its weights. A template of 127 pixels, (96, 8, 8), meets a search
+region of 255 pixels, (96, 16, 16), pixel by pixel and, its middle (96, 4, 4), channel by channel, once for
+the score and once for the box. The maps are ``cls``, (2, 15, 15), background and target before their softmax,
+and ``loc``, (4, 15, 15): distances to the left, top, right and bottom side in pixels of the crop.
 
-Rules:
+What is linear is folded, in float64: answers differ from the published graph's below 1e-5.
 
-- Batch normalisation is folded into the convolutions before it, in float64, once.
-- Crops run one by one. torch picks a convolution's algorithm by the batch size, so that a crop's features
-  would have other last bits beside other crops.
+- Each pixel-wise correlation has a 1x1 convolution on either side. With W, b that of the search region x and
+  z that of the template, already applied: z.(Wx + b) = (W'z).x + b.z. So both go into the template, and x
+  gets a channel of ones for the last term. Score and box then share one correlation, and so do they with the
+  channel-wise one: their templates are laid side by side.
+- The 1x1 convolution behind the pixel-wise correlation goes into the next one.
 
-Ways rejected:
-
-- The whole batch at once: on one core 2.2 ms instead of 2.7 ms a crop of 255 pixels, and answers that are
-  1e-6 of the largest value apart between batches of 1, 3 and 16.
-- ONNX Runtime: 1.6 ms, for one more large dependency and published files that are tied to batch 1.
+Way rejected: the last two convolutions of each head in one. Its rounded bias moves all answers one way, by
+1e-6 pixels a frame, and a tracker adds them up: where a crop begins is rounded, and tips over.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from siamcorr.embed.weights import StateDict, select
-from siamcorr.errors import InvalidArgument
+from siamcorr.embed.architecture import Architecture, Branch
+from siamcorr.embed.folding import chained, fold_batch_norm, pointwise
+from siamcorr.embed.mobilenet_v3 import CHANNELS, layers
+from siamcorr.embed.weights import StateDict, load
 from siamcorr.geometry import CropSettings
-from siamcorr.precision import in_full_precision
+from siamcorr.shapes import Correlation
 
-__all__ = ["NanoTrackV3"]
+__all__ = ["build"]
 
-
-class _Block(NamedTuple):
-    """One row of the table: ``squeezed`` is the width of the squeeze-and-excitation, 0 for none."""
-
-    kernel: int
-    stride: int
-    expanded: int
-    channels: int
-    squeezed: int
-    activation: type[nn.ReLU] | type[nn.Hardswish]
+_CELLS = 64  # of a template, 8x8
+_MIDDLE = slice(2, 6)
+_TOWER_BLOCKS = 6
+_UNUSED = "neck."  # in the files: it would widen channels that are as wide already
 
 
-_STEM_CHANNELS = 16
-_BLOCKS = (
-    _Block(3, 2, 16, 16, 8, nn.ReLU),
-    _Block(3, 2, 72, 24, 0, nn.ReLU),
-    _Block(3, 1, 88, 24, 0, nn.ReLU),
-    _Block(5, 2, 96, 40, 24, nn.Hardswish),
-    _Block(5, 1, 240, 40, 64, nn.Hardswish),
-    _Block(5, 1, 240, 40, 64, nn.Hardswish),
-    _Block(5, 1, 120, 48, 32, nn.Hardswish),
-    _Block(5, 1, 144, 48, 40, nn.Hardswish),
-    _Block(5, 1, 288, 96, 72, nn.Hardswish),
-)
-
-
-class NanoTrackV3:
-    """The backbone of NanoTrack v3 as an embedder: 127 pixels -> (96, 8, 8), 255 pixels -> (96, 16, 16).
-
-    Args:
-        state: the tracker's state dict, of which ``backbone.features.*`` is taken.
-        device: where the crops are and the features shall be.
+def build(state: StateDict) -> Architecture:
+    """Return NanoTrack v3 with the weights of its published state dict.
 
     Raises:
-        InvalidArgument: names ``model``: the backbone's tensors are not those of the layout.
+        InvalidArgument: names ``model``: tensors of ``backbone`` or ``ban_head`` are not those of the layout.
     """
-
-    name = "nanotrackv3"
-    crop = CropSettings(context=0.5, template_px=127, search_px=255)
-    stride = 16
-
-    def __init__(self, state: StateDict, device: torch.device) -> None:
-        """Check, load and fold the weights."""
-        with torch.device("meta"):  # places and shapes only: no memory is filled, no random number drawn
-            layers = _layers()
-        layout = {name: tensor.shape for name, tensor in layers.state_dict().items()}
-        layers.load_state_dict(select(state, "backbone.features.", layout), strict=False, assign=True)
-        self._features = _fold(layers.double().eval()).float().requires_grad_(False).to(device)
-
-    def shape(self, size_px: int) -> tuple[int, int, int]:
-        """Return (96, h, w): a cell for each 16 pixels, begun ones included."""
-        cells = -(-size_px // self.stride)
-        return _BLOCKS[-1].channels, cells, cells
-
-    def __call__(self, crops: torch.Tensor) -> torch.Tensor:
-        """Return the features (N, 96, h, w) float32 of crops (N, S, S, 3) uint8 BGR.
-
-        Raises:
-            InvalidArgument: names ``crops``: another shape or dtype.
-        """
-        size_px = crops.shape[1] if crops.ndim == 4 else 0
-        if size_px < 1 or crops.shape[2:] != (size_px, 3) or crops.dtype != torch.uint8:
-            raise InvalidArgument.found("crops", f"{crops.dtype} {tuple(crops.shape)}", "uint8 (N, S, S, 3)")
-        features = torch.empty((len(crops), *self.shape(size_px)), device=crops.device)
-        with in_full_precision(crops.device):
-            for index in range(len(crops)):
-                pixels = crops[index : index + 1].permute(0, 3, 1, 2)
-                pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
-                features[index] = self._features(pixels)[0]
-        return features
+    with torch.device("meta"):  # places and shapes only: no memory is filled, no random number drawn
+        backbone, head = layers(), _published_head()
+    published = nn.ModuleDict({"backbone": nn.ModuleDict({"features": backbone}), "ban_head": head})
+    load(published, {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED)})
+    fold_batch_norm(published.double().eval())
+    score, box = (_Sides.of(head, name) for name in ("cls", "reg"))
+    parts = _Template(backbone, score, box), _Search(backbone, score, box), _Head(head)
+    template, search, maps = (part.float().requires_grad_(False) for part in parts)
+    return Architecture(
+        name="nanotrackv3",
+        crop=CropSettings(context=0.5, template_px=127, search_px=255),
+        stride=16,
+        tensors=("features", "pixelwise", "depthwise"),
+        template=template,
+        search=search,
+        branches=(
+            Branch("pixelwise", Correlation("pixelwise")),
+            Branch("depthwise", Correlation("depthwise", padding=1)),
+        ),
+        head=maps,
+        maps=("cls", "loc"),
+    )
 
 
-class _Squeeze(nn.Module):
-    """Squeeze-and-excitation: each channel scaled by what all channels' means say (arXiv:1709.01507)."""
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """The convolutions on either side of the two correlations, for the score or for the box."""
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    pixelwise_template: nn.Conv2d
+    depthwise_template: nn.Conv2d
+    depthwise_search: nn.Conv2d
+
+    @staticmethod
+    def of(head: nn.ModuleDict, name: str) -> _Sides:
+        weight, bias = _weights(_convolution(head, f"corr_pw_{name}.conv_search.0"))
+        into_template = pointwise(torch.cat([weight.T, bias[None]]), weight.new_zeros(CHANNELS + 1))
+        return _Sides(
+            chained(_convolution(head, f"corr_pw_{name}.conv_kernel.0"), into_template),
+            _convolution(head, f"corr_dw_{name}.conv_kernel.0"),
+            _convolution(head, f"corr_dw_{name}.conv_search.0"),
+        )
+
+
+class _Template(nn.Module):
+    """Crops (N, 3, 127, 127) -> features (N, 96, 8, 8), (N, 97, 16, 8) and (N, 192, 4, 4)."""
+
+    def __init__(self, backbone: nn.Module, score: _Sides, box: _Sides) -> None:
         super().__init__()
-        down, up = nn.Linear(channels, squeezed), nn.Linear(squeezed, channels)
-        self.fc = nn.Sequential(down, nn.ReLU(inplace=True), up, nn.Hardsigmoid(inplace=True))
+        self.backbone = backbone
+        self.score, self.box = score.pixelwise_template, box.pixelwise_template
+        self.depthwise = _side_by_side(score.depthwise_template, box.depthwise_template)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        scales: torch.Tensor = self.fc(features.mean((2, 3)))
-        return features * scales[:, :, None, None]
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        features = self.backbone(crops)
+        pixelwise = torch.cat([self.score(features), self.box(features)], dim=2)
+        return features, pixelwise, self.depthwise(features[:, :, _MIDDLE, _MIDDLE])
 
 
-class _InvertedResidual(nn.Module):
-    """Expand, filter each channel, project; added to the input where the shapes agree."""
+class _Search(nn.Module):
+    """Crops (N, 3, 255, 255) -> features (N, 96, 16, 16), the same and ones (N, 97, ...), (N, 192, ...)."""
 
-    def __init__(self, inputs: int, block: _Block) -> None:
+    def __init__(self, backbone: nn.Module, score: _Sides, box: _Sides) -> None:
         super().__init__()
-        self.adds = block.stride == 1 and inputs == block.channels
-        activation = block.activation(inplace=True)
-        squeeze = _Squeeze(block.expanded, block.squeezed) if block.squeezed else nn.Identity()
-        filtered = _convolution(block.expanded, block.expanded, block.kernel, block.stride, block.expanded)
-        projected = _convolution(block.expanded, block.channels, 1)
-        if inputs == block.expanded:
-            layers = [*filtered, activation, squeeze, *projected]
-        else:
-            expanded = _convolution(inputs, block.expanded, 1)
-            layers = [*expanded, activation, *filtered, squeeze, activation, *projected]
-        self.conv = nn.Sequential(*layers)
+        self.backbone = backbone
+        self.depthwise = _side_by_side(score.depthwise_search, box.depthwise_search)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        projected: torch.Tensor = self.conv(features)
-        return projected.add_(features) if self.adds else projected
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        features = self.backbone(crops)
+        with_ones = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+        return features, with_ones, self.depthwise(features)
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    padding = kernel // 2
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
-    return [convolution, nn.BatchNorm2d(outputs)]
+class _Head(nn.Module):
+    """Responses (P, 128, 16, 16) and (P, 192, 15, 15) -> ``cls`` (P, 2, 15, 15), ``loc`` (P, 4, 15, 15)."""
+
+    def __init__(self, head: nn.ModuleDict) -> None:
+        super().__init__()
+        self.score, self.box = _Tower(head, "cls", "cls"), _Tower(head, "reg", "bbox")
+
+    def forward(self, pixelwise: torch.Tensor, depthwise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        score = self.score(pixelwise[:, :_CELLS], depthwise[:, :CHANNELS])
+        return score, self.box(pixelwise[:, _CELLS:], depthwise[:, CHANNELS:]).exp()
 
 
-def _layers() -> nn.Sequential:
-    """Return the layers with the places, and so the names, that they have in the published files."""
-    stem = nn.Sequential(*_convolution(3, _STEM_CHANNELS, 3, stride=2), nn.Hardswish(inplace=True))
-    inputs = (_STEM_CHANNELS, *(block.channels for block in _BLOCKS))
-    return nn.Sequential(stem, *map(_InvertedResidual, inputs, _BLOCKS))
+class _Tower(nn.Module):
+    """From the two responses of one head to its map."""
+
+    def __init__(self, head: nn.ModuleDict, name: str, tower: str) -> None:
+        super().__init__()
+        fc1, fc2 = (_convolution(head, f"corr_pw_{name}.CA_layer.{layer}") for layer in ("fc1", "fc2"))
+        self.attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), fc1, nn.ReLU(), fc2, nn.Sigmoid())
+        self.smaller = nn.Sequential(_convolution(head, f"corr_pw_{name}.conv.0"), nn.ReLU6())
+        joined, bias = _weights(_convolution(head, f"down_{name}.0"))
+        mixed = chained(_convolution(head, f"corr_pw_{name}.conv.3"), pointwise(joined[:, :_CELLS], bias))
+        weight, bias = _weights(mixed)
+        self.joined = pointwise(torch.cat([weight, joined[:, _CELLS:]], dim=1), bias)
+        self.blocks = nn.Sequential(
+            *cast(nn.Sequential, head[f"{tower}_tower"]), _convolution(head, f"{_LAST[name]}.0")
+        )
+
+    def forward(self, pixelwise: torch.Tensor, depthwise: torch.Tensor) -> torch.Tensor:
+        attended = self.smaller(pixelwise * self.attention(pixelwise))
+        response: torch.Tensor = self.blocks(self.joined(torch.cat([attended, depthwise], dim=1)))
+        return response
 
 
-def _fold(layers: nn.Sequential) -> nn.Sequential:
-    """Return the layers with each batch normalisation folded into the convolution before it."""
-    folded: list[nn.Module] = []
-    for layer in layers:
-        before = folded[-1] if folded else None
-        if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
-            folded[-1] = fuse_conv_bn_eval(before, layer)
-        elif isinstance(layer, nn.Sequential):
-            folded.append(_fold(layer))
-        elif not isinstance(layer, nn.Identity):
-            if isinstance(layer, _InvertedResidual):
-                layer.conv = _fold(layer.conv)
-            folded.append(layer)
-    return nn.Sequential(*folded)
+_LAST = {"cls": "cls_logits", "reg": "bbox_pred"}
+
+
+def _side_by_side(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
+    weights, biases = zip(*map(_weights, (first, second)), strict=True)
+    return pointwise(torch.cat(weights), torch.cat(biases))
+
+
+def _convolution(head: nn.Module, path: str) -> nn.Conv2d:
+    return cast(nn.Conv2d, head.get_submodule(path))
+
+
+def _weights(convolution: nn.Conv2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weight (O, C) and bias (O,) of a 1x1 convolution with a bias."""
+    return convolution.weight[:, :, 0, 0].detach(), cast(torch.Tensor, convolution.bias).detach()
+
+
+def _published_head() -> nn.ModuleDict:
+    """Return the head's layers with the places, and so the names, that they have in the published files."""
+    head: dict[str, nn.Module] = {}
+    for name, tower, outputs in (("cls", "cls_tower", 2), ("reg", "bbox_tower", 4)):
+        sides = {side: _pointwise_and_norm(CHANNELS, bias=True) for side in ("conv_kernel", "conv_search")}
+        head[f"corr_dw_{name}"] = nn.ModuleDict(sides)
+        attention = {layer: nn.Conv2d(_CELLS, _CELLS, 1) for layer in ("fc1", "fc2")}
+        smaller = nn.Conv2d(_CELLS, _CELLS, 2, groups=_CELLS, bias=False), nn.BatchNorm2d(_CELLS), nn.ReLU6()
+        conv = nn.Sequential(*smaller, *_pointwise_and_norm(_CELLS, bias=True))
+        more = {"CA_layer": nn.ModuleDict(attention), "conv": conv}
+        sides = {side: _pointwise_and_norm(CHANNELS, bias=True) for side in ("conv_kernel", "conv_search")}
+        head[f"corr_pw_{name}"] = nn.ModuleDict(sides | more)
+        head[f"down_{name}"] = nn.Sequential(nn.Conv2d(CHANNELS + _CELLS, CHANNELS, 1))
+        head[tower] = nn.Sequential(*(layer for _ in range(_TOWER_BLOCKS) for layer in _separable()))
+        head[_LAST[name]] = nn.Sequential(nn.Conv2d(CHANNELS, outputs, 1))
+    return nn.ModuleDict(head)
+
+
+def _pointwise_and_norm(channels: int, *, bias: bool) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, channels, 1, bias=bias), nn.BatchNorm2d(channels))
+
+
+def _separable() -> list[nn.Module]:
+    filtered = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=CHANNELS, bias=False)
+    return [filtered, nn.BatchNorm2d(CHANNELS), nn.ReLU6(), *_pointwise_and_norm(CHANNELS, bias=False)]

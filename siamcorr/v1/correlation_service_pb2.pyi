@@ -21,6 +21,7 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_GROUPWISE: _ClassVar[Kind]
     KIND_PIXELWISE: _ClassVar[Kind]
     KIND_GROUPED: _ClassVar[Kind]
+    KIND_NETWORK: _ClassVar[Kind]
 
 class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -41,6 +42,7 @@ KIND_UPCHANNEL: Kind
 KIND_GROUPWISE: Kind
 KIND_PIXELWISE: Kind
 KIND_GROUPED: Kind
+KIND_NETWORK: Kind
 PRECISION_UNSPECIFIED: Precision
 PRECISION_FLOAT32: Precision
 PRECISION_BFLOAT16: Precision
@@ -152,18 +154,20 @@ class MapToFrame(_message.Message):
     def __init__(self, x0: _Optional[float] = ..., y0: _Optional[float] = ..., step_x: _Optional[float] = ..., step_y: _Optional[float] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("template", "generation", "map", "peaks", "map_to_frame")
+    __slots__ = ("template", "generation", "map", "peaks", "map_to_frame", "maps")
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
     PEAKS_FIELD_NUMBER: _ClassVar[int]
     MAP_TO_FRAME_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
     template: str
     generation: int
     map: _tensor_pb2.Tensor
     peaks: _containers.RepeatedCompositeFieldContainer[Peak]
     map_to_frame: MapToFrame
-    def __init__(self, template: _Optional[str] = ..., generation: _Optional[int] = ..., map: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., peaks: _Optional[_Iterable[_Union[Peak, _Mapping]]] = ..., map_to_frame: _Optional[_Union[MapToFrame, _Mapping]] = ...) -> None: ...
+    maps: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Tensor]
+    def __init__(self, template: _Optional[str] = ..., generation: _Optional[int] = ..., map: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., peaks: _Optional[_Iterable[_Union[Peak, _Mapping]]] = ..., map_to_frame: _Optional[_Union[MapToFrame, _Mapping]] = ..., maps: _Optional[_Iterable[_Union[_tensor_pb2.Tensor, _Mapping]]] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("prepare_s", "queue_s", "embed_s", "compute_s", "copy_s", "batch_pairs", "plan")

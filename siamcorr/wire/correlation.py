@@ -11,6 +11,7 @@ import numpy.typing as npt
 from siamcorr.answers import MapToFrame, Response, Timings
 from siamcorr.arguments import FEATURE_DTYPES, Array
 from siamcorr.calls import (
+    NETWORK,
     CorrelateCall,
     CorrelateOptions,
     Features,
@@ -22,7 +23,7 @@ from siamcorr.calls import (
 from siamcorr.checks import correlate_call
 from siamcorr.errors import InvalidArgument
 from siamcorr.peaks import Peak
-from siamcorr.shapes import Correlation, IntPair
+from siamcorr.shapes import IntPair
 from siamcorr.tensors import PayloadReader, PayloadWriter, dtype_code, dtype_name
 from siamcorr.v1 import correlation_service_pb2 as pb
 from siamcorr.wire.envelope import Buffer, Parts, seal
@@ -42,6 +43,7 @@ _KIND_CODES: dict[str, pb.Kind] = {
     "groupwise": pb.KIND_GROUPWISE,
     "pixelwise": pb.KIND_PIXELWISE,
     "grouped": pb.KIND_GROUPED,
+    NETWORK: pb.KIND_NETWORK,
 }
 _KINDS = {code: kind for kind, code in _KIND_CODES.items()}
 
@@ -70,8 +72,7 @@ def seal_correlate_request(call: CorrelateCall) -> Parts:
     request.template_index.extend(call.template_index)
     request.search_index.extend(call.search_index)
     request.tensor_name = call.tensor
-    _write_correlation(request.correlation, call.correlation, call.gain)
-    request.correlation.precision = _PRECISION_CODES[call.precision]
+    _write_correlation(request.correlation, call)
     if call.bias is not None:
         writer.add(request.bias, call.bias)
     if call.head is not None:
@@ -113,6 +114,8 @@ def seal_correlate_response(responses: Sequence[Response]) -> Parts:
         result = message.results.add(template=response.template, generation=response.generation)
         if response.map is not None:
             writer.add(result.map, response.map)
+        for name, named in response.maps.items():
+            writer.add(result.maps.add(), named, name)
         for peak in response.peaks:
             result.peaks.add(row=peak.row, col=peak.col, score=peak.score, psr=peak.psr, channel=peak.channel)
         if (place := response.map_to_frame) is not None:
@@ -135,7 +138,11 @@ def read_correlate_response(message: pb.CorrelateResponse, payload: Buffer) -> l
     return responses
 
 
-def _write_correlation(message: pb.Correlation, correlation: Correlation, gain: float) -> None:
+def _write_correlation(message: pb.Correlation, call: CorrelateCall) -> None:
+    if call.is_network:
+        message.kind = pb.KIND_NETWORK
+        return
+    correlation = call.correlation
     message.kind = _KIND_CODES[correlation.kind]
     if correlation.groups is not None:
         message.groups = correlation.groups
@@ -144,7 +151,8 @@ def _write_correlation(message: pb.Correlation, correlation: Correlation, gain: 
     message.padding.rows, message.padding.cols = correlation.padding
     message.stride.rows, message.stride.cols = correlation.stride
     message.dilation.rows, message.dilation.cols = correlation.dilation
-    message.gain = gain
+    message.gain = call.gain
+    message.precision = _PRECISION_CODES[call.precision]
 
 
 def _read_correlation(message: pb.Correlation) -> CorrelateOptions:
@@ -217,6 +225,10 @@ def _read_result(result: pb.Result, reader: PayloadReader, timings: Timings) -> 
         if result.HasField("map_to_frame")
         else None,
         timings=timings,
+        maps={
+            tensor.name: reader.read(tensor, f"maps[{tensor.name!r:.80}]", _MAP_DTYPES)
+            for tensor in result.maps
+        },
     )
 
 

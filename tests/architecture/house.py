@@ -17,7 +17,7 @@ BARE: frozenset[str] = frozenset()
 NUMPY = frozenset({"numpy"})
 MESSAGES = frozenset({"numpy", "google.protobuf"})
 IMAGES = frozenset({"numpy", "cv2"})
-TORCH = frozenset({"llvmlite", "ml_dtypes", "numpy", "torch"})
+TORCH = frozenset({"llvmlite", "ml_dtypes", "numpy", "onnxruntime", "safetensors", "torch"})
 
 FACE = "__init__"
 

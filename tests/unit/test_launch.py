@@ -16,11 +16,13 @@ from siamcorr.arguments import Array
 from siamcorr.bank import Bank
 from siamcorr.checks import correlate_call
 from siamcorr.device import Device
+from siamcorr.embed import model_of, transform_of
 from siamcorr.errors import BankFull, InternalError, InvalidArgument, TemplateNotFound
 from siamcorr.launch import Launched, Launcher
 from siamcorr.ops import xcorr
 from siamcorr.peaks import find_peaks
 from siamcorr.planning import plan_correlate
+from siamcorr.resident import Origin
 from siamcorr.settings import EngineSettings
 from siamcorr.shared_bank import SharedBank
 from siamcorr.tasks import CorrelateTask, TemplateKey, TemplateTask
@@ -48,7 +50,9 @@ def launcher(bank: SharedBank) -> Launcher:
 
 
 def launching(bank: SharedBank, clock: Callable[[], float] = lambda: 0.0) -> Launcher:
-    return Launcher(Device(CPU), {"gate": GATE}, bank, EngineSettings(), clock)
+    return Launcher(
+        Device(CPU), {"gate": model_of(GATE, transform_of("none"))}, bank, EngineSettings(), clock
+    )
 
 
 @pytest.fixture
@@ -229,7 +233,9 @@ def test_a_poisoned_tensor_is_named(launcher: Launcher) -> None:
 def test_crops_become_templates_all_or_none(bank: SharedBank) -> None:
     launcher = launching(bank)
     crops = RANDOM.integers(0, 256, (3, 8, 8, 3), np.uint8)
-    (made,) = launcher.serve([TemplateTask(TemplateKey("gate"), 3, {}, crops=list(crops))])
+    (made,) = launcher.serve(
+        [TemplateTask(TemplateKey("gate"), 3, {}, crops=list(crops), origin=Origin("gate", (0, 0, 0)))]
+    )
     assert isinstance(made, list)
     templates = [one for one in made if isinstance(one, Template)]
     assert [template.model for template in templates] == ["gate"] * 3

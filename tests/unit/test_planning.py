@@ -14,30 +14,37 @@ from gates import IMAGE, Gate
 from refusals import refused
 from siamcorr.calls import Family, Frame
 from siamcorr.checks import correlate_call
+from siamcorr.embed import model_of, transform_of
 from siamcorr.errors import ModelNotFound
 from siamcorr.planning import plan_correlate, plan_templates
-from siamcorr.resident import Lease
+from siamcorr.resident import Lease, Origin
 from siamcorr.slabs import Row, RowForm, Slab
-from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask
+from siamcorr.tasks import CorrelateKey, CorrelateTask, PrepareTask, TemplateTask
 
 X = np.zeros((2, 8, 9, 9), np.float32)
 BOXES = [(10.0, 10.0, 20.0, 20.0), (5.0, 5.0, 9.0, 9.0)]
 GATE = Gate()
-EMBEDDERS = {"gate": GATE, "other": GATE}
+MODELS = {name: model_of(GATE, transform_of("none")) for name in ("gate", "other")}
 
 
 def lease(
     handle: str, shape: tuple[int, ...] = (8, 3, 3), model: str | None = None, names: str = "features"
 ) -> Lease:
     slab = Slab(RowForm(shape, torch.float32), 1, 1, torch.device("cpu"))
-    return Lease(handle, 1, {name: Row(slab, 0) for name in names.split()}, model)
+    origin = None if model is None else Origin(model, (0, 0, 0))
+    return Lease(handle, 1, {name: Row(slab, 0) for name in names.split()}, origin)
 
 
 def plan(leases: Mapping[str, Lease], **options: Any) -> list[CorrelateTask]:
     call = correlate_call(list(leases), **({"features": X[0]} | options))
-    planned = plan_correlate(call, leases, EMBEDDERS)
+    planned = plan_correlate(call, leases, MODELS)
     assert isinstance(planned, list)
     return planned
+
+
+def correlation(task: CorrelateTask) -> CorrelateKey:
+    assert isinstance(task.key, CorrelateKey)
+    return task.key
 
 
 def leased(**templates: Any) -> dict[str, Lease]:
@@ -106,7 +113,7 @@ def test_a_family_is_planned_once_and_each_call_gets_its_own_leases_and_regions(
     family = Family()
     templates = leased(a={}, b={"shape": (8, 5, 5)})
     first, second = (
-        plan_correlate(replace(correlate_call(["a", "b"], features=x), family=family), templates, EMBEDDERS)
+        plan_correlate(replace(correlate_call(["a", "b"], features=x), family=family), templates, MODELS)
         for x in X
     )
     assert isinstance(first, list)
@@ -123,7 +130,7 @@ def test_others_of_a_family_bring_their_own_templates() -> None:
 
     def planned(templates: Mapping[str, Lease]) -> list[CorrelateTask]:
         call = replace(correlate_call(list(templates), features=X[0]), family=family)
-        tasks = plan_correlate(call, templates, EMBEDDERS)
+        tasks = plan_correlate(call, templates, MODELS)
         assert isinstance(tasks, list)
         return tasks
 
@@ -132,7 +139,7 @@ def test_others_of_a_family_bring_their_own_templates() -> None:
         assert one.key is other.key
         assert other.leases == [lease_]
     (task,) = planned(leased(e={}, f={}))
-    assert (task.size, task.key.template.shape) == (2, (8, 3, 3)), "of other forms: planned anew"
+    assert (task.size, correlation(task).template.shape) == (2, (8, 3, 3)), "of other forms: planned anew"
     for rows in range(1, 40):
         planned(leased(a={"shape": (8, 1, 1 + rows % 9)}, b={"shape": (8, 1 + rows // 9, 1)}))
     assert 1 <= len(family.plans) <= 16
@@ -142,7 +149,7 @@ def test_a_template_that_is_named_twice_is_held_once_in_a_family_too() -> None:
     family, templates = Family(), leased(a={})
     for names in (["a", "a"], ["a"]):
         call = replace(correlate_call(names, features=X[0]), family=family)
-        (task,) = plan_correlate(call, templates, EMBEDDERS)  # type: ignore[misc]
+        (task,) = plan_correlate(call, templates, MODELS)  # type: ignore[misc]
         assert isinstance(task, CorrelateTask)
         assert (len(task.leases), task.size) == (1, len(names))
 
@@ -158,7 +165,7 @@ def test_each_template_and_each_search_region_is_held_once() -> None:
 
 def test_the_same_handle_twice_is_one_template() -> None:
     call = correlate_call(["a", "a"], features=X)
-    (task,) = plan_correlate(call, leased(a={}), EMBEDDERS)  # type: ignore[misc]
+    (task,) = plan_correlate(call, leased(a={}), MODELS)  # type: ignore[misc]
     assert len(task.leases) == 1
     assert task.template_index == [0, 0]
 
@@ -184,30 +191,30 @@ def test_a_template_that_meets_nothing_is_in_no_task_but_must_fit() -> None:
     assert [one.handle for one in task.leases] == ["a"]
     call = correlate_call(["a", "idle"], features=X[0], pairs=([0], [0]))
     unfit = leased(a={}, idle={"shape": (4, 2, 2)})
-    assert refused(plan_correlate, call, unfit, EMBEDDERS).field == "template"
+    assert refused(plan_correlate, call, unfit, MODELS).field == "template"
 
 
 def test_a_frame_is_embedded_as_each_template_was() -> None:
     shape = (3, 8, 8)
     templates = leased(a={"shape": shape, "model": "gate"}, b={"shape": shape, "model": "other"})
     call = correlate_call(["a", "b"], image=IMAGE, box=BOXES, pairs=([0, 0, 1], [0, 1, 1]))
-    planned = plan_correlate(call, templates, EMBEDDERS)
+    planned = plan_correlate(call, templates, MODELS)
     assert isinstance(planned, PrepareTask)
     first, second = planned.tasks
     assert isinstance(first, CorrelateTask)
     assert isinstance(second, CorrelateTask)
     assert (first.key.model, first.search_slots) == ("gate", [0, 1])
     assert (second.key.model, second.search_slots) == ("other", [1])
-    assert first.key.search == (3, 16, 16)
+    assert correlation(first).search == (3, 16, 16)
     assert planned.size_bytes == IMAGE.nbytes + 3 * 3 * 16 * 16
     named = correlate_call(["a", "b"], image=IMAGE, box=BOXES, model="other")
-    (task,) = plan_correlate(named, templates, EMBEDDERS).tasks  # type: ignore[union-attr]
+    (task,) = plan_correlate(named, templates, MODELS).tasks  # type: ignore[union-attr]
     assert task.key.model == "other"
 
 
 def test_two_frames_share_no_key() -> None:
     frame = Frame(b"jpeg", np.array(BOXES), "gate")
-    first, second = (plan_templates(frame, "gate", EMBEDDERS) for _ in range(2))
+    first, second = (plan_templates(frame, "gate", MODELS) for _ in range(2))
     assert first.key != second.key
     assert first.size_bytes == 4 + 2 * 3 * 8 * 8
 
@@ -233,21 +240,21 @@ def test_what_comes_of_a_head_is_counted(head: tuple[int, int]) -> None:
 )
 def test_what_does_not_fit_the_template_is_named(options: dict[str, Any], field: str) -> None:
     call = correlate_call("a", **({"features": X[0]} | options))
-    assert refused(plan_correlate, call, leased(a={}), EMBEDDERS).field == field
+    assert refused(plan_correlate, call, leased(a={}), MODELS).field == field
 
 
 def test_of_several_tensors_one_has_to_be_named() -> None:
     templates = leased(a={"names": "cls loc"})
     call = correlate_call("a", features=X[0])
-    assert "cls, loc" in str(refused(plan_correlate, call, templates, EMBEDDERS))
+    assert "cls, loc" in str(refused(plan_correlate, call, templates, MODELS))
     (task,) = plan(templates, tensor="loc")
-    assert task.key.tensor == "loc"
+    assert correlation(task).tensor == "loc"
 
 
 @pytest.mark.parametrize("model", ["alexnet", None])
 def test_templates_of_a_model_that_is_not_loaded_are_refused(model: str | None) -> None:
     with pytest.raises(ModelNotFound, match="expected one that is loaded: gate, other"):
-        plan_templates(Frame(b"jpeg", np.array(BOXES)), model, EMBEDDERS)
+        plan_templates(Frame(b"jpeg", np.array(BOXES)), model, MODELS)
 
 
 def test_features_are_one_template_whatever_their_tensors() -> None:
@@ -279,7 +286,7 @@ def test_the_work_of_a_call_is_bounded() -> None:
     templates = leased(a={}, b={"shape": (8, 2, 2)})
     call = correlate_call(["a", "b"], features=X[0])
     work = 8 * (9 * 49 + 4 * 64)
-    assert plan_correlate(call, templates, EMBEDDERS, max_multiply_adds=work)
-    error = refused(plan_correlate, call, templates, EMBEDDERS, max_multiply_adds=work - 1)
+    assert plan_correlate(call, templates, MODELS, max_multiply_adds=work)
+    error = refused(plan_correlate, call, templates, MODELS, max_multiply_adds=work - 1)
     assert error.field == "request"
     assert "multiply-adds" in error.message

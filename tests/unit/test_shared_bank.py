@@ -12,6 +12,7 @@ import torch
 
 from siamcorr.bank import Bank
 from siamcorr.errors import BankFull, InternalError, InvalidArgument, TemplateExpired, TemplateNotFound
+from siamcorr.resident import Origin
 from siamcorr.shared_bank import SharedBank
 
 PATIENCE_S = 30.0
@@ -41,7 +42,7 @@ def value(bank: SharedBank, handle: str) -> float:
 
 
 def test_templates_are_made_all_or_none(bank: SharedBank) -> None:
-    templates = bank.create([ONES, {"features": 2 * ONES["features"]}], "hog")
+    templates = bank.create([ONES, {"features": 2 * ONES["features"]}], Origin("hog", (1, 2, 3)))
     assert [value(bank, template.handle) for template in templates] == [1.0, 2.0]
     assert {template.model for template in templates} == {"hog"}
     with pytest.raises(BankFull):

@@ -1,0 +1,51 @@
+"""Linear layers in one: what is exact in arithmetic and done once, in float64, when weights are loaded."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+__all__ = ["chained", "fold_batch_norm", "pointwise"]
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def fold_batch_norm(module: M) -> M:
+    """Fold each batch normalisation into the convolution before it, in every nn.Sequential, in place.
+
+    >>> layers = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU()).double().eval()
+    >>> [type(layer).__name__ for layer in fold_batch_norm(layers)]
+    ['Conv2d', 'Identity', 'ReLU']
+    """
+    for child in module.children():
+        fold_batch_norm(child)
+    if isinstance(module, nn.Sequential):
+        for index in range(1, len(module)):
+            before, layer = module[index - 1], module[index]
+            if isinstance(before, nn.Conv2d) and isinstance(layer, nn.BatchNorm2d):
+                module[index - 1], module[index] = fuse_conv_bn_eval(before, layer), nn.Identity()
+    return module
+
+
+def pointwise(weight: torch.Tensor, bias: torch.Tensor) -> nn.Conv2d:
+    """Return the 1x1 convolution with ``weight`` (O, C) and ``bias`` (O,)."""
+    outputs, inputs = weight.shape
+    layer = nn.Conv2d(inputs, outputs, 1, device="meta")  # without random numbers, which are the caller's
+    layer.load_state_dict({"weight": weight[:, :, None, None], "bias": bias}, assign=True)
+    return layer
+
+
+def chained(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
+    """Return the 1x1 convolution that does what two 1x1 convolutions with a bias do, one after the other.
+
+    >>> first, second = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 2, 1)
+    >>> chained(first, second)
+    Conv2d(3, 2, kernel_size=(1, 1), stride=(1, 1))
+    """
+    weight, after = first.weight[:, :, 0, 0], second.weight[:, :, 0, 0]
+    bias = torch.zeros(len(weight), dtype=weight.dtype) if first.bias is None else first.bias
+    offset = torch.zeros(len(after), dtype=weight.dtype) if second.bias is None else second.bias
+    return pointwise((after @ weight).detach(), (after @ bias + offset).detach())

@@ -1,0 +1,80 @@
+"""What a whole network does with a template and a search region: its correlations, and its head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import torch
+
+from siamcorr.embed.architecture import Branch
+from siamcorr.embed.runtime import Runtime
+from siamcorr.embed.workers import Workers
+from siamcorr.ops import Correlator
+from siamcorr.ops.operands import Rows
+
+__all__ = ["Network"]
+
+
+class Network:
+    """Many pairs at once, each with the same bits in any company.
+
+    Attributes:
+        tensors: the template's tensor of each correlation.
+        correlators: the correlations; they say what templates are prepared into.
+        maps: the shapes (C, H, W) of its maps, by name.
+        plan: how the correlations are computed.
+        pair_multiply_adds: what a pair's correlations and its head take.
+        pair_bytes: what a pair holds at the most, between its features and its maps.
+    """
+
+    def __init__(
+        self, correlators: Mapping[Branch, Correlator], head: Runtime, maps: Sequence[str], workers: Workers
+    ) -> None:
+        """Take the correlations in the head's order, the names of its maps, and who computes."""
+        self.tensors = tuple(branch.tensor for branch in correlators)
+        self.correlators = tuple(correlators.values())
+        self.maps = dict(zip(maps, head.shapes, strict=True))
+        self.plan = ", ".join(dict.fromkeys(correlator.plan.name for correlator in self.correlators))
+        responses = sum(prod(correlator.response_shape) for correlator in self.correlators)
+        self.pair_bytes = 4 * (responses + sum(map(prod, self.maps.values())))
+        self.pair_multiply_adds = head.multiply_adds + sum(
+            prod(correlator.response_shape[1:]) * prod(correlator.problem.resolved.weight)
+            for correlator in self.correlators
+        )
+        self._head, self._workers = head, workers
+
+    def __call__(
+        self,
+        templates: Sequence[Rows],
+        search: Mapping[str, torch.Tensor],
+        template_index: Sequence[int],
+        search_index: Sequence[int],
+    ) -> dict[str, torch.Tensor]:
+        """Return the maps (P, C, H, W) float32 of each pair, by name.
+
+        Args:
+            templates: for each correlation, the rows of T templates, prepared where its correlator has a
+                form.
+            search: the features of S search regions by name.
+            template_index: which template each of the P pairs takes.
+            search_index: which search region each of them takes.
+        """
+        pairs = len(template_index)
+        device = next(iter(search.values())).device
+        responses = [
+            torch.empty(pairs, *correlator.response_shape, device=device) for correlator in self.correlators
+        ]
+        step = -(-pairs // self._workers.threads) if device.type == "cpu" else pairs
+
+        def correlate(part: int) -> None:
+            some = slice(part * step, (part + 1) * step)
+            each = zip(responses, self.correlators, templates, self.tensors, strict=True)
+            with torch.inference_mode():
+                for response, correlator, rows, tensor in each:
+                    response[some] = correlator(
+                        rows, search[tensor], template_index[some], search_index[some]
+                    )
+
+        self._workers.each(correlate, -(-pairs // step))
+        return dict(zip(self.maps, self._head(*responses), strict=True))
