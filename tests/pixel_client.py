@@ -43,6 +43,14 @@ class PixelClient:
             made.append(Template(handle, 1, (), model, 0, 0.0))
         return made
 
+    def update_template(self, template: Template, *, image: Any, box: npt.ArrayLike, rate: float) -> Template:
+        raise NotImplementedError("this client's templates stay as they are")
+
+    def get_template(self, template: Template) -> Template:
+        if template.handle not in self.templates:
+            raise TemplateEvicted("it made room for another")
+        return template
+
     def delete_template(self, template: Template) -> None:
         if self.templates.pop(template.handle, None) is None:
             raise TemplateEvicted("it made room for another")

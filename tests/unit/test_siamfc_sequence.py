@@ -9,7 +9,7 @@ import pytest
 
 from siamcorr import Engine, EngineSettings
 from siamcorr.geometry import iou
-from siamcorr_client.trackers import SiamFCTracker
+from siamcorr_client.trackers import SiamFCSettings, Tracker
 
 FRAMES = 30
 WEIGHTS = "weights/nanotrackv3/derived/nanotrackv3_state_dict.pt"
@@ -22,9 +22,9 @@ def test_a_pedestrian_is_followed(model: str, weights: str | None, least: float,
     truth = np.loadtxt(folder / "groundtruth_rect.txt")[:FRAMES]
     frames = [path.read_bytes() for path in sorted((folder / "img").glob("*.jpg"))[:FRAMES]]
     settings = EngineSettings(device="cpu", models={model: weights and str(shared / weights)})
-    with Engine(settings) as engine, SiamFCTracker(engine, model=model) as tracker:
+    with Engine(settings) as engine, Tracker(engine, model, SiamFCSettings()) as tracker:
         tracker.init(frames[0], truth[0])
-        boxes = [tracker.update(frame)[0] for frame in frames[1:]]
+        boxes = [tracker.update(frame).box for frame in frames[1:]]
         assert iou(boxes, truth[1:]).mean() > least
         assert engine.stats().bank.templates == 1
         tracker.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +9,21 @@ import numpy as np
 import pytest
 
 from pixel_client import PixelClient, bump, place, scene
-from siamcorr.errors import InvalidArgument, QueueFull
+from siamcorr.errors import QueueFull
 from siamcorr.geometry import iou
-from siamcorr_client.trackers import SETTINGS, SiamFCSettings, SiamFCTracker, settings_for
+from siamcorr_client.trackers import MultiTracker, SiamFCSettings, Tracker
 
 
 def run(client: PixelClient, images: Sequence[Any], box: Any, **options: Any) -> list[tuple[Any, Any]]:
-    with SiamFCTracker(client, **options) as tracker:
-        tracker.init(images[0], box)
-        return [tracker.update(image) for image in images[1:]]
+    """Return boxes (N, 4) and scores (N,), or one target's box and score, in each image but the first."""
+    answers = []
+    with MultiTracker(client, **options) as tracker:
+        tracker.add(images[0], box)
+        for image in images[1:]:
+            tracks = list(tracker.update(image).values())
+            boxes, scores = np.array([track.box for track in tracks]), [track.score for track in tracks]
+            answers.append((boxes[0], scores[0]) if np.ndim(box) == 1 else (boxes, np.array(scores)))
+    return answers
 
 
 WALKS = [
@@ -142,16 +147,13 @@ def test_the_score_is_of_the_place_that_was_chosen() -> None:
 
 def test_what_was_seen_can_be_drawn() -> None:
     client = PixelClient(lambda index: bump(6, 10) * (1 + index))
-    with SiamFCTracker(client) as tracker:
+    with Tracker(client) as tracker:
         tracker.init(scene((100, 80, 40, 40)), (100, 80, 40, 40))
-        assert list(tracker.last) == []
-        box, score = tracker.update(scene((100, 80, 40, 40)))
-        (seen,) = tracker.last
-    assert seen.map.tolist() == (bump(6, 10) * 3).tolist()
-    assert (seen.scale, seen.score) == (1.0375, score)
-    assert seen.map_to_frame == place(client.calls[0]["box"][2])
-    x, y = seen.map_to_frame.point(6, 10)
-    assert box[:2] + (box[2:] - 1) / 2 == pytest.approx([x, y], abs=0.5)
+        track = tracker.update(scene((100, 80, 40, 40)))
+    assert track.map.tolist() == (bump(6, 10) * 3).tolist()
+    assert track.map_to_frame == place(client.calls[0]["box"][2])
+    x, y = track.map_to_frame.point(6, 10)
+    assert track.box[:2] + (track.box[2:] - 1) / 2 == pytest.approx([x, y], abs=0.5)
 
 
 @pytest.mark.parametrize(
@@ -193,90 +195,22 @@ def test_a_failed_frame_changes_nothing() -> None:
     images = [scene(box) for box in WALKS[0]]
     expected = run(PixelClient(), images, WALKS[0][0])
     client = PixelClient()
-    with SiamFCTracker(client) as tracker:
+    with Tracker(client) as tracker:
         tracker.init(images[0], WALKS[0][0])
         for image, (box, score) in zip(images[1:], expected, strict=True):
             client.fail_next = True
             with pytest.raises(QueueFull):
                 tracker.update(image)
-            again, score_again = tracker.update(image)
-            assert (again.tolist(), score_again) == (box.tolist(), score)
+            again = tracker.update(image)
+            assert (again.box.tolist(), again.score) == (box.tolist(), score)
 
 
-def test_closing_deletes_the_templates_and_forgets_the_targets() -> None:
-    client = PixelClient()
-    with SiamFCTracker(client) as tracker:
-        tracker.init(scene(*(walk[0] for walk in WALKS)), [walk[0] for walk in WALKS])
-        assert len(client.templates) == 2
-    assert not client.templates
-    tracker.close()
-    with pytest.raises(InvalidArgument, match="update: found a tracker without targets"):
-        tracker.update(scene())
-
-
-def test_a_template_that_the_server_dropped_does_not_stop_the_others_deletion() -> None:
-    client = PixelClient()
-    tracker = SiamFCTracker(client)
-    tracker.init(scene(*(walk[0] for walk in WALKS)), [walk[0] for walk in WALKS])
-    del client.templates["template-0"]
-    tracker.close()
-    assert not client.templates
-
-
-def test_new_targets_take_the_place_of_the_old_ones() -> None:
-    client = PixelClient()
-    tracker = SiamFCTracker(client)
-    tracker.init(scene(WALKS[0][0]), WALKS[0][0])
-    client.fail_next = True
-    with pytest.raises(QueueFull):
-        tracker.init(scene(), WALKS[1])
-    assert list(client.templates) == ["template-0"]
-    assert tracker.update(scene(WALKS[0][1]))[0].shape == (4,)
-    tracker.init(scene(), WALKS[1])
-    assert list(client.templates) == [f"template-{n}" for n in range(1, 13)]
-    assert list(tracker.last) == []
-    assert tracker.update(scene())[0].shape == (12, 4)
-
-
-def test_what_is_no_box_is_refused_before_anything_is_asked() -> None:
-    client = PixelClient()
-    wrong: list[Any] = [(1, 2, 0, 4), (1, 2, 3), [], (1, 2, 3, float("nan"))]
-    for box in wrong:
-        with pytest.raises(InvalidArgument, match=r"^box: "):
-            SiamFCTracker(client).init(scene(), box)
-    assert not client.templates
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("scales", 2),
-        ("scales", 17),
-        ("scales", 3.0),
-        ("scale_step", 0.99),
-        ("scale_step", float("nan")),
-        ("scale_penalty", 1.1),
-        ("scale_rate", -0.1),
-        ("window_influence", 1.5),
-        ("upsampling", 0),
-        ("gain", 0.0),
-        ("min_side_px", "10"),
-    ],
-)
-def test_a_setting_out_of_range_is_refused_by_name(field: str, value: Any) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{field}: found ") as caught:
-        SiamFCSettings(**{field: value})
-    assert caught.value.field == field
-
-
-def test_a_setting_that_is_not_known_is_an_error() -> None:
-    with pytest.raises(TypeError, match="window_influenec"):
-        SiamFCSettings(window_influenec=0.2)  # type: ignore[call-arg]
-
-
-def test_settings_go_by_the_model_unless_given() -> None:
-    assert SiamFCTracker(PixelClient(), model="nanotrackv3").settings is SETTINGS["nanotrackv3"]
-    own = dataclasses.replace(settings_for("hog"), scales=1)
-    assert SiamFCTracker(PixelClient(), model="my-net", settings=own).settings is own
-    with pytest.raises(InvalidArgument, match="model: found 'my-net', expected one of hog, nanotrackv3, or"):
-        SiamFCTracker(PixelClient(), model="my-net")
+def test_a_score_without_a_scale_of_its_own_is_measured_by_the_first_frames() -> None:
+    height = 8.0
+    client = PixelClient(lambda index: bump(8, 8) * (height if index == 1 else 0))
+    confidence = []
+    with Tracker(client) as tracker:
+        tracker.init(scene((100, 80, 40, 40)), (100, 80, 40, 40))
+        for height in (8.0, 8.0, 8.0, 8.0, 8.0, 2.0, 2.0, 12.0):  # noqa: B007 - the client reads it
+            confidence += [tracker.update(scene()).confidence]
+    assert confidence == pytest.approx([1, 1, 1, 1, 1, 0.25, 0.25, 1])

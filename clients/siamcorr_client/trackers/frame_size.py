@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from siamcorr.calls import Image
+from siamcorr.errors import InvalidArgument
 
 __all__ = ["frame_size"]
 
@@ -17,11 +20,19 @@ def frame_size(image: Image) -> tuple[int, int] | None:
 
     An orientation in the file's metadata does not count, as it does not for the server.
 
+    Raises:
+        InvalidArgument: names ``image``: neither a file's bytes nor colour pixels of 8 bits. Grey and 16-bit
+            arrays are for the caller to convert, who knows what their range stands for.
+
     >>> frame_size(b"\\x89PNG\\r\\n\\x1a\\n" + b"\\0\\0\\0\\rIHDR" + b"\\0\\0\\2\\x80" + b"\\0\\0\\1\\xe0")
     (640, 480)
     """
-    if not isinstance(image, bytes):
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise _invalid(f"{image.dtype} {image.shape}")
         return image.shape[1], image.shape[0]
+    if not isinstance(image, bytes):
+        raise _invalid(type(image).__name__)
     if image.startswith(_PNG_START) and len(image) >= 24:
         return int.from_bytes(image[16:20]), int.from_bytes(image[20:24])
     return _jpeg_size(image) if image.startswith(_JPEG_START) else None
@@ -36,3 +47,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
         is_segment = 0xC0 <= marker <= 0xFE and not 0xD0 <= marker <= 0xD9
         at += 2 + int.from_bytes(data[at + 2 : at + 4]) if is_segment else 1
     return None
+
+
+def _invalid(found: str) -> InvalidArgument:
+    expected = "a JPEG or PNG file's bytes, or (H, W, 3) uint8 BGR, not empty"
+    return InvalidArgument.found("image", found, expected)
