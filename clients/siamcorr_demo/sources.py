@@ -2,18 +2,21 @@
 
 Rules:
 
-- A source is read once, from the first frame on, and gives BGR frames of one size.
+- A source is read once, from the first frame on, and gives (H, W, 3) uint8 BGR frames of one size. Grey
+  becomes BGR, and 16 bits become the upper 8 of them.
+- A video's or a camera's frames of another size are the same view at another resolution: they are scaled to
+  the size of the first. A folder's are an error: the truth beside them would not fit.
+- A video ends where no frame can be read any more, and so does a camera; who follows it says so.
 - What cannot be opened or read is the user's mistake and named: the file, what was found, what was expected.
   A folder's broken frame is an error, not a gap: later frames would be compared with the wrong truth.
 - A folder's frames are sorted as people count: 2.jpg comes before 10.jpg.
-- Data sets are known by their folders: frames in ``img`` (OTB), ``imgs`` or ``color`` (VOT), or in the folder
-  itself (GOT-10k), and beside them ``groundtruth.txt``, ``groundtruth_rect.txt``, or one
+- Data sets are known by their folders: frames in ``img`` (OTB), ``imgs``, ``color`` (VOT), ``frames``, or in
+  the folder itself (GOT-10k), and beside them ``groundtruth.txt``, ``groundtruth_rect.txt``, or one
   ``groundtruth_rect.N.txt`` for each target.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,23 +26,17 @@ import numpy as np
 import numpy.typing as npt
 
 from siamcorr.errors import InvalidArgument
-from siamcorr.images import decode
 from siamcorr_demo.clip import Clip
 from siamcorr_demo.quiet import silence
-from siamcorr_demo.truth import stack_truth
+from siamcorr_eval.frames import as_pixels, read_frame
+from siamcorr_eval.layouts import FRAME_FOLDERS, images_in, truths_in
+from siamcorr_eval.truth import stack_truth
 
 __all__ = ["Source", "clip_source", "open_source"]
 
 Pixels = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float64]
 
-_FRAME_FOLDERS = ("img", "imgs", "color")
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
-_TRUTH_NAMES = tuple(
-    re.compile(name)
-    for name in (r"groundtruth\.txt", r"groundtruth_rect\.txt", r"groundtruth_rect\.\d+\.txt")
-)
-_MAX_PIXELS = 64_000_000
 _USUAL_FPS = 30.0
 
 
@@ -76,53 +73,35 @@ def open_source(text: str) -> Source:
     )
 
 
-def clip_source() -> Source:
-    """Return the demo's own clip and its truth."""
-    clip = Clip()
+def clip_source(targets: int) -> Source:
+    """Return the demo's own clip with this many targets, 1 to 16, and their true boxes."""
+    clip = Clip(targets=targets)
     truth = np.stack([clip.boxes(index) for index in range(len(clip))])
     frames = (clip.image(index) for index in range(len(clip)))
     return Source("own clip", frames, len(clip), clip.fps, lambda: truth)
 
 
 def _folder_source(folder: Path) -> Source:
-    places = [folder, *(folder / name for name in _FRAME_FOLDERS)]
-    paths = next((found for place in places if (found := _images_in(place))), [])
+    places = [folder, *(folder / name for name in FRAME_FOLDERS)]
+    paths = next((found for place in places if (found := images_in(place))), [])
     if not paths:
-        raise InvalidArgument.found("source", f"no frames in {folder}", "JPEG or PNG files there or in img/")
+        raise InvalidArgument.found("source", f"no frames in {folder}", "images there or in img/")
     root = folder.resolve()
-    homes = [root, root.parent] if root.name in _FRAME_FOLDERS else [root]
-    truths = next((found for home in homes if (found := _truths_in(home))), [])
+    homes = [root, root.parent] if root.name in FRAME_FOLDERS else [root]
+    truths = next((found for home in homes if (found := truths_in(home))), [])
     name = homes[-1].name
-    return Source(name, _same_size(_decoded(paths)), len(paths), _USUAL_FPS, lambda: stack_truth(truths))
+    return Source(name, _decoded(paths), len(paths), _USUAL_FPS, lambda: stack_truth(truths))
 
 
-def _images_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    images = (path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
-    return sorted(images, key=_as_counted)
-
-
-def _truths_in(folder: Path) -> list[Path]:
-    """Return the one file of a single target, or the numbered ones of several."""
-    for name in _TRUTH_NAMES:
-        if found := [path for path in folder.iterdir() if name.fullmatch(path.name)]:
-            return sorted(found, key=_as_counted)
-    return []
-
-
-def _as_counted(path: Path) -> list[tuple[int, str]]:
-    """Return a key that compares digits as numbers and the rest as text."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.name)]
-
-
-def _decoded(paths: list[Path]) -> Iterator[tuple[str, Pixels]]:
+def _decoded(paths: list[Path]) -> Iterator[Pixels]:
+    first: tuple[int, ...] | None = None
     for path in paths:
-        try:
-            yield str(path), decode(path.read_bytes(), _MAX_PIXELS)
-        except InvalidArgument as error:
-            reason = error.message.removeprefix("image: ")
-            raise InvalidArgument(f"{path}: {reason}", field="source") from error
+        frame = as_pixels(read_frame(path).image)
+        first = first or frame.shape
+        if frame.shape != first:
+            found, expected = (f"{shape[1]}x{shape[0]} pixels" for shape in (frame.shape, first))
+            raise InvalidArgument.found(str(path), found, f"{expected}, as in the first frame")
+        yield frame
 
 
 def _captured_source(name: str, where: str | int, expected: str) -> Source:
@@ -133,33 +112,25 @@ def _captured_source(name: str, where: str | int, expected: str) -> Source:
     fps, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     return Source(
         name=name,
-        frames=_same_size(_captured(capture, name)),
+        frames=_captured(capture, name),
         count=count if count > 0 else None,
         fps=fps if 1 <= fps <= 240 else _USUAL_FPS,
     )
 
 
-def _captured(capture: cv2.VideoCapture, name: str) -> Iterator[tuple[str, Pixels]]:
-    index = 0
+def _captured(capture: cv2.VideoCapture, name: str) -> Iterator[Pixels]:
+    size: tuple[int, int] | None = None
     try:
         while True:
             with silence():
-                is_read, frame = capture.read()
+                is_read, read = capture.read()
             if not is_read:
                 break
-            yield f"{name}, frame {index}", np.asarray(frame, np.uint8)
-            index += 1
+            frame = np.asarray(read, np.uint8)
+            size = size or (frame.shape[1], frame.shape[0])
+            is_first_size = (frame.shape[1], frame.shape[0]) == size
+            yield frame if is_first_size else np.asarray(cv2.resize(frame, size), np.uint8)
     finally:
         capture.release()
-    if index == 0:
+    if size is None:
         raise InvalidArgument.found("source", f"no frames in {name}", "at least one")
-
-
-def _same_size(frames: Iterator[tuple[str, Pixels]]) -> Iterator[Pixels]:
-    first: tuple[int, ...] | None = None
-    for place, frame in frames:
-        first = first or frame.shape
-        if frame.shape != first:
-            found, expected = (f"{shape[1]}x{shape[0]} pixels" for shape in (frame.shape, first))
-            raise InvalidArgument.found(place, found, f"{expected}, as in the first frame")
-        yield frame

@@ -72,5 +72,6 @@ PACKAGES: dict[str, frozenset[str]] = {
     "siamcorr_server": TORCH
     | {"siamcorr", "grpc", "grpc_health", "grpc_reflection", "grpc_status", "google.protobuf", "google.rpc"},
     "siamcorr_client": CLIENT | {"siamcorr.light"},
-    "siamcorr_demo": IMAGES | {"PIL", "siamcorr", "siamcorr_client", "tqdm"},
+    "siamcorr_demo": IMAGES | {"PIL", "siamcorr", "siamcorr_client", "siamcorr_eval", "tqdm"},
+    "siamcorr_eval": IMAGES | {"matplotlib", "siamcorr", "siamcorr_client", "trax"},
 }

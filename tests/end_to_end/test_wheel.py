@@ -98,7 +98,13 @@ def test_every_command_is_a_function_of_the_wheel(installed: Path) -> None:
     entry_points = configparser.ConfigParser()
     entry_points.read(path)
     commands = dict(entry_points["console_scripts"])
-    assert commands.keys() == {"siamcorr-demo", "siamcorr-explain", "siamcorr-server"}
+    assert commands.keys() == {
+        "siamcorr-demo",
+        "siamcorr-eval",
+        "siamcorr-explain",
+        "siamcorr-server",
+        "siamcorr-trax",
+    }
     for target in commands.values():
         module, function = target.split(":")
         tree = ast.parse((installed / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8"))
@@ -116,7 +122,7 @@ def test_the_licence_and_the_extras_are_told(installed: Path) -> None:
     told = metadata(installed)
     assert told["License-Expression"] == "Apache-2.0"
     assert list(installed.glob("siamcorr-*.dist-info/licenses/LICENSE"))
-    assert set(told.get_all("Provides-Extra", ())) == {"engine", "server", "demo"}
+    assert set(told.get_all("Provides-Extra", ())) == {"engine", "server", "demo", "eval"}
 
 
 def test_the_base_install_is_a_client(base_install: list[Path]) -> None:
@@ -139,13 +145,18 @@ def test_what_needs_torch_names_the_extra(statement: str, base_install: list[Pat
 
 
 @pytest.mark.parametrize(
-    ("program", "extra"),
-    [("siamcorr_server.__main__", "siamcorr[server]"), ("siamcorr_demo.start", "siamcorr[demo]")],
+    ("program", "main", "extra"),
+    [
+        ("siamcorr_server.__main__", "main", "siamcorr[server]"),
+        ("siamcorr_demo.start", "main", "siamcorr[demo]"),
+        ("siamcorr_eval.start", "main", "siamcorr[eval]"),
+        ("siamcorr_eval.start", "trax_main", "vot-trax"),
+    ],
 )
 def test_a_program_without_its_extra_says_so_in_one_line(
-    program: str, extra: str, base_install: list[Path]
+    program: str, main: str, extra: str, base_install: list[Path]
 ) -> None:
-    done = run_with(base_install, f"sys.argv[1:] = []\nfrom {program} import main\nsys.exit(main())")
+    done = run_with(base_install, f"sys.argv[1:] = []\nfrom {program} import {main}\nsys.exit({main}())")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert extra in line

@@ -1,4 +1,4 @@
-"""The server that the demo starts: awaited, watched, never left behind. Small programs stand in for it."""
+"""A server that a program starts for itself: awaited, watched, never left behind. Others stand in for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from siamcorr.errors import ServerUnavailable
-from siamcorr_demo.server_process import COMMAND, running_server
+from siamcorr_client.server_process import COMMAND, running_server, signals_unwind
 
 
 def program(text: str) -> list[str]:
@@ -75,7 +75,7 @@ def test_it_ends_with_the_block_whatever_ends_the_block(
 def test_one_that_will_not_end_is_killed(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siamcorr_demo.server_process._END_S", 0.1)
+    monkeypatch.setattr("siamcorr_client.server_process._END_S", 0.1)
     with running_server(command=program("signal.signal(signal.SIGTERM, signal.SIG_IGN); listen(); wait()")):
         pass
     assert started[0].returncode == -signal.SIGKILL
@@ -111,3 +111,23 @@ def test_what_it_prints_never_stops_it(tmp_path: Path) -> None:
     text = f"listen(); print('x' * 1000000, flush=True); open({str(fifo)!r}, 'w').write('done'); wait()"
     with running_server(command=program(text)):
         assert fifo.read_text() == "done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unwinds_the_blocks_around_it(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    unwound = False
+
+    def use() -> None:
+        nonlocal unwound
+        with signals_unwind():
+            try:
+                signal.raise_signal(number)
+            finally:
+                unwound = True
+
+    with pytest.raises(SystemExit) as end:
+        use()
+    assert end.value.code == 128 + number
+    assert unwound
+    assert signal.getsignal(number) == before

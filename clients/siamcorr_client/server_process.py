@@ -5,7 +5,9 @@ Rules:
 - It runs under the same Python, on a free port of the loopback device, and is used once it has said where it
   listens.
 - It ends with the block, whatever ends the block: it is asked first, then killed. Nothing else is signalled.
-  It has a session of its own, so that a Ctrl-C reaches the demo alone and the two end in order.
+  It has a session of its own, so that a Ctrl-C reaches who started it alone and the two end in order.
+- A program that runs one wraps itself in :func:`signals_unwind`: a signal that ended it at once would leave
+  the server behind.
 - What it writes to stderr is kept aside, and shown when it fails. Its stdout is read to the end: a full pipe
   would stop it.
 """
@@ -13,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,14 +23,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import IO, TypeAlias
 
-from siamcorr.errors import ServerUnavailable
+from siamcorr.errors import InvalidArgument, ServerUnavailable
+from siamcorr.settings import DEFAULT_MODEL
 
-__all__ = ["COMMAND", "running_server"]
+__all__ = ["COMMAND", "options_for", "running_server", "signals_unwind"]
 
 COMMAND = (sys.executable, "-P", "-m", "siamcorr_server", "--listen", "127.0.0.1:0")
-"""How a server is started; -P, because a folder called siamcorr where the demo runs is no package."""
+"""How a server is started; -P, because a folder called siamcorr in the working directory is no package."""
 
 _READY = "listening on "
 _END_S = 10.0
@@ -35,7 +40,27 @@ _END_S = 10.0
 
 _LAST_WORDS_BYTES = 4000
 
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 _Process: TypeAlias = subprocess.Popen[bytes]
+
+
+def options_for(model: str, weights: str | None) -> list[str]:
+    """Return the command line of a server that hosts a model, and whose templates outlive any pause.
+
+    Raises:
+        InvalidArgument: names ``model``: it has weights, and no file of them is given.
+
+    >>> options_for("hog", None), options_for("nanotrackv3", "net.pt")[2:]
+    (['--template-ttl', 'never'], ['--model', 'nanotrackv3=net.pt'])
+    """
+    lasting = ["--template-ttl", "never"]
+    if weights:
+        return [*lasting, "--model", f"{model}={weights}"]
+    if model.partition("+")[0] != DEFAULT_MODEL:
+        expected = f"{model}=FILE, or a running server that has it"
+        raise InvalidArgument.found("model", f"no weights for {model}"[:80], expected)
+    return lasting if model == DEFAULT_MODEL else [*lasting, "--model", model]
 
 
 @contextmanager
@@ -71,6 +96,24 @@ def running_server(
         finally:
             _end(process)
             reader.join(_END_S)
+
+
+@contextmanager
+def signals_unwind() -> Iterator[None]:
+    """Within the block, signals that would end the process at once end it by way of all ``with`` blocks.
+
+    Its exit code is 128 and the signal's number. Only a process's main thread may enter the block.
+    """
+
+    def unwind(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, unwind) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _read(process: _Process, said: queue.SimpleQueue[str | None]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamcorr.errors import InvalidArgument
-from siamcorr_demo.truth import polygon_box, read_truth, stack_truth
+from siamcorr_eval.truth import polygon_box, read_truth, stack_truth
 
 
 def written(folder: Path, text: str) -> Path:
@@ -47,7 +47,7 @@ def test_a_hidden_target_is_nan(tmp_path: Path, row: str) -> None:
 def test_a_polygon_keeps_centre_and_area(tmp_path: Path) -> None:
     (box,) = read_truth(written(tmp_path, "2,0,4,2,2,4,0,2"))
     x, y, w, h = box
-    assert (x + (w - 1) / 2, y + (h - 1) / 2) == pytest.approx((2, 2))
+    assert (x + w / 2, y + h / 2) == pytest.approx((2, 2))
     # A square of side 2 sqrt(2) that stands on its corner, in a bounding box of 4x4.
     assert (w, h) == pytest.approx((1 + np.sqrt(8), 1 + np.sqrt(8)))
 
@@ -59,9 +59,11 @@ def test_a_polygon_keeps_centre_and_area(tmp_path: Path) -> None:
     h=st.floats(1, 300),
     first=st.integers(0, 3),
 )
-def test_an_upright_polygon_is_its_own_box(x: float, y: float, w: float, h: float, first: int) -> None:
+def test_an_upright_polygon_is_its_own_box_a_pixel_larger(
+    x: float, y: float, w: float, h: float, first: int
+) -> None:
     corners = np.roll([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], first, axis=0)
-    assert polygon_box(corners) == pytest.approx([x, y, w + 1, h + 1])
+    assert polygon_box(corners) == pytest.approx([x - 0.5, y - 0.5, w + 1, h + 1])
 
 
 def test_a_polygon_without_area_is_a_hidden_target(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def polygon_box(polygon: npt.ArrayLike) -> Boxes:
     Its area is that of the rectangle along the first two sides, s = sqrt(A1 / A2) of the bounding box's.
 
     >>> polygon_box([2, 0, 4, 2, 2, 4, 0, 2]).round(3)
-    array([0.586, 0.586, 3.828, 3.828])
+    array([0.086, 0.086, 3.828, 3.828])
     """
     corners = np.asarray(polygon, np.float64).reshape(4, 2)
     sides = np.linalg.norm(np.diff(corners, axis=0), axis=1)
@@ -74,7 +74,7 @@ def polygon_box(polygon: npt.ArrayLike) -> Boxes:
     if not extent.all():
         return np.full(4, np.nan)
     size = extent * np.sqrt(sides[0] * sides[1] / extent.prod()) + 1
-    return np.concatenate([corners.mean(axis=0) - (size - 1) / 2, size])
+    return np.concatenate([corners.mean(axis=0) - size / 2, size])
 
 
 def _row(line: str, place: str) -> Boxes:
