@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import chain, islice
-from types import FrameType
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from siamcorr.errors import InvalidArgument, ModelNotFound, SiamcorrError
 from siamcorr_client import Client
-from siamcorr_client.trackers import SiamFCTracker, settings_for
+from siamcorr_client.server_process import options_for, running_server, signals_unwind
+from siamcorr_client.trackers import MultiTracker, settings_for
 from siamcorr_demo.drawing import Painter
 from siamcorr_demo.follow import Follower, Stopwatch
 from siamcorr_demo.options import Options, read_options
 from siamcorr_demo.report import Report
-from siamcorr_demo.server_process import running_server
-from siamcorr_demo.sources import clip_source, open_source
+from siamcorr_demo.sources import Source, clip_source, open_source
 from siamcorr_demo.stage import Stage
 from siamcorr_demo.targets import choose_targets
 from siamcorr_demo.video import Video, write_picture
@@ -32,14 +31,13 @@ from siamcorr_demo.window import Window, has_screen, pick_boxes
 __all__ = ["main"]
 
 _TIMEOUT_S = 30.0
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     options = read_options(sys.argv[1:] if arguments is None else arguments, has_screen())
     try:
-        with _signals_unwind():
+        with signals_unwind():
             _demonstrate(options)
     except (InvalidArgument, ModelNotFound) as error:
         return _complain(error, 2)
@@ -52,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demonstrate(options: Options) -> None:
     settings = settings_for(options.model)
-    source = clip_source() if options.source is None else open_source(options.source)
+    source = clip_source(options.targets) if options.source is None else open_source(options.source)
     frames = islice(source.frames, options.frames)
     total = min(filter(None, (source.count, options.frames)), default=None)
     first = next(frames)
@@ -67,24 +65,31 @@ def _demonstrate(options: Options) -> None:
     with ExitStack() as stack:
         video = stack.enter_context(Video(options.out, source.fps)) if options.out else None
         window = None if options.headless else stack.enter_context(Window(source.fps))
-        address = options.server or stack.enter_context(running_server(_server_options(options)))
+        address = options.server or stack.enter_context(
+            running_server(options_for(options.model, options.weights))
+        )
         stopwatch = Stopwatch(stack.enter_context(Client(address, timeout_s=_TIMEOUT_S)))
-        tracker = stack.enter_context(SiamFCTracker(stopwatch, model=options.model, settings=settings))
+        tracker = stack.enter_context(MultiTracker(stopwatch, model=options.model, settings=settings))
         follower = Follower(tracker, targets, stopwatch)
         bar = stack.enter_context(tqdm(total=total, desc=source.name, unit="frame", disable=None))
         stage = Stage(Painter(first, list(targets.boxes)), report, total=total, video=video, window=window)
+        has_ended = True
         for image in chain([first], frames):
-            goes_on = stage.take(image, follower.step(image))
+            has_ended = stage.take(image, follower.step(image))
             bar.update()
-            if not goes_on:
+            if not has_ended:
                 break
+    if has_ended:
+        _tell_end(options, source, len(report.frames))
     _hand_over(options, report, stage)
 
 
-def _server_options(options: Options) -> list[str]:
-    # Templates must outlive a pause of any length.
-    weights = ["--model", f"{options.model}={options.weights}"] if options.weights else []
-    return ["--template-ttl", "never", *weights]
+def _tell_end(options: Options, source: Source, frames: int) -> None:
+    """Tell of an end that was not to be expected: a camera has none, and a video says how long it is."""
+    if frames in {options.frames, source.count}:
+        return
+    announced = "" if source.count is None else f" of {source.count}"
+    print(f"siamcorr-demo: {source.name} gave no more than {frames}{announced} frames", file=sys.stderr)
 
 
 def _hand_over(options: Options, report: Report, stage: Stage) -> None:
@@ -101,21 +106,6 @@ def _hand_over(options: Options, report: Report, stage: Stage) -> None:
 def _complain(error: SiamcorrError, code: int) -> int:
     print(f"siamcorr-demo: error: {error}", file=sys.stderr)
     return code
-
-
-@contextmanager
-def _signals_unwind() -> Iterator[None]:
-    """Within the block, signals that would end the process at once end it by way of all ``with`` blocks."""
-
-    def unwind(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = {number: signal.signal(number, unwind) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A clip of its own: a meadow on which four toys wander, with their true boxes.
+"""A clip of its own: a meadow on which toys wander, with their true boxes.
 
 It is there so that the demo runs without any data, and so that its mean IoU says something: the targets cross
 a textured and cluttered ground, grow and shrink by a seventh, tilt, come close to each other and to a
@@ -10,6 +10,8 @@ Rules:
 - A true box is the bounding box of the toy's tilted outline, in the convention of :mod:`siamcorr.geometry`,
   and lies within the frame. A toy's shadow is not part of it.
 - The outline is a polygon on a unit square, so the drawing and its box come from the same points.
+- Up to five toys go round in a ring. Of more, three eighths go the other way round, in a ring within: they
+  pass close to each other, and do not cover each other.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from siamcorr_demo.toys import TOY_PX, Toy, meadow, toys
+from siamcorr.errors import InvalidArgument
+from siamcorr_demo.meadow import meadow
+from siamcorr_demo.toys import MOST_TOYS, TOY_PX, Toy, toys
 
 __all__ = ["Clip"]
 
@@ -40,38 +44,48 @@ _NOISE = 3.0
 """Standard deviation of the camera's noise, in grey levels."""
 
 
+_GROWTH = 1 / 7
+_LARGEST_TILT = 0.18
+
+
 @dataclass(frozen=True, slots=True)
-class _Path:
-    """Where a toy is: Lissajous curves, in cycles a clip and parts of the frame (``side`` of its height)."""
+class _Orbit:
+    """Where a toy is: on an ellipse that takes ``reach``, 0 to 1, of the room that a frame has for it.
+
+    ``side`` is in parts of the frame's height, ``phase`` and ``tilt`` are in radians; ``turns`` are round the
+    frame in a period, to the right below 0.
+    """
 
     side: float
-    middle: tuple[float, float]
-    reach: tuple[float, float]
-    cycles: tuple[float, float]
-    phase: tuple[float, float]
+    reach: float
+    turns: int
+    phase: float
     tilt: float
 
     def placement(self, time: float, size: tuple[int, int]) -> npt.NDArray[np.float64]:
         """Return the (2, 3) matrix from the toy's unit square to the frame at ``time`` from 0 to 1."""
         turn = 2 * np.pi * time
-        middle = [
-            (self.middle[axis] + self.reach[axis] * np.sin(self.cycles[axis] * turn + self.phase[axis]))
-            * size[axis]
-            for axis in (0, 1)
-        ]
-        angle = self.tilt * np.sin(1.5 * turn + self.phase[1])
-        side = self.side * size[1] * (1 + np.sin(2 * turn + self.phase[0]) / 7)
+        largest = self.side * size[1] * (1 + _GROWTH) * (np.cos(_LARGEST_TILT) + np.sin(_LARGEST_TILT))
+        room = np.maximum(np.array(size, np.float64) - largest - 2, 0.0) / 2
+        reach = self.reach * (0.91 + 0.09 * np.sin(3 * turn + 2 * self.phase))
+        along = self.turns * turn + self.phase
+        middle = np.array(size) / 2 + reach * room * (np.cos(along), np.sin(along))
+        angle = self.tilt * np.sin(2 * turn + 3 * self.phase)
+        side = self.side * size[1] * (1 + _GROWTH * np.sin(2 * turn + self.phase))
         rotation = side * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        offset = np.array(middle) - rotation @ (0.5, 0.5)
-        return np.column_stack([rotation, offset])
+        return np.column_stack([rotation, middle - rotation @ (0.5, 0.5)])
 
 
-_PATHS = (
-    _Path(0.16, (0.50, 0.36), (0.36, 0.20), (1.0, 2.0), (0.0, 0.3), 0.14),
-    _Path(0.15, (0.50, 0.62), (0.34, 0.18), (1.0, 1.0), (2.6, 1.2), 0.18),
-    _Path(0.18, (0.44, 0.52), (0.28, 0.30), (1.5, 1.0), (4.4, 3.6), 0.12),
-    _Path(0.20, (0.54, 0.50), (0.32, 0.32), (1.0, 1.5), (1.2, 5.0), 0.10),
-)
+def _orbits(count: int) -> list[_Orbit]:
+    inner = count * 3 // 8 if count > 5 else 0
+    side = 0.18 * min(1.0, (8 / count) ** 0.5)
+    orbits = []
+    for ring, reach, turns in ((count - inner, 1.0, 1), (inner, 0.45, -1)):
+        for place in range(ring):
+            phase = 2 * np.pi * (place / ring + 0.04 * turns)
+            tilt = _LARGEST_TILT * (1.0 if place % 2 else 0.6)
+            orbits.append(_Orbit(side, reach, turns, phase, tilt))
+    return orbits
 
 
 class Clip:
@@ -81,18 +95,26 @@ class Clip:
         frames: how many frames; the motion comes round after 120, and fewer show its beginning.
         size: width and height in pixels.
         seed: of the ground, its clutter and the noise.
+        targets: how many toys, from 1 to 16.
+
+    Raises:
+        InvalidArgument: names ``targets``.
 
     >>> clip = Clip(frames=3, size=(320, 240))
     >>> len(clip), clip.image(0).shape, clip.boxes(0).shape
-    (3, (240, 320, 3), (4, 4))
+    (3, (240, 320, 3), (8, 4))
     """
 
     fps = 30.0
 
-    def __init__(self, frames: int = 120, size: tuple[int, int] = (640, 480), seed: int = 7) -> None:
+    def __init__(
+        self, frames: int = 120, size: tuple[int, int] = (640, 480), seed: int = 7, targets: int = 8
+    ) -> None:
         """Draw the ground and the toys; frames are drawn when they are asked for."""
+        if not 1 <= targets <= MOST_TOYS:
+            raise InvalidArgument.found("targets", targets, f"1 to {MOST_TOYS}")
         self.frames, self.size, self.seed = frames, size, seed
-        self._toys = toys()
+        self._toys, self._orbits = toys(targets), _orbits(targets)
         self._ground = meadow((size[0] + 2 * _MARGIN_PX, size[1] + 2 * _MARGIN_PX), seed)
         self._light = _light(size)
 
@@ -119,7 +141,7 @@ class Clip:
         return frame.clip(0, 255).astype(np.uint8)
 
     def _placements(self, index: int) -> list[npt.NDArray[np.float64]]:
-        return [path.placement(index / _PERIOD, self.size) for path in _PATHS]
+        return [orbit.placement(index / _PERIOD, self.size) for orbit in self._orbits]
 
     def _view(self, time: float) -> npt.NDArray[np.float32]:
         turn = 2 * np.pi * time

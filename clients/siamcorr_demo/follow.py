@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from siamcorr.answers import MapToFrame
-from siamcorr_demo.report import FrameResult, known_ious
+from siamcorr_client.trackers import Track
+from siamcorr_demo.report import FrameResult, Seen, known_ious
 from siamcorr_demo.sight import Sight
 from siamcorr_demo.targets import Targets
 
@@ -21,27 +21,14 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 
-class Sighted(Protocol):
-    """A target's response map (H, W) and where it lies in the frame."""
-
-    @property
-    def map(self) -> npt.NDArray[np.floating]: ...
-    @property
-    def map_to_frame(self) -> MapToFrame: ...
-
-
 class Tracker(Protocol):
-    """What the demo asks of a tracker; :class:`siamcorr_client.trackers.SiamFCTracker` is one."""
+    """What the demo asks of a tracker; :class:`siamcorr_client.trackers.MultiTracker` is one."""
 
-    @property
-    def last(self) -> Sequence[Sighted]:
-        """What was seen of each target in the last frame."""
+    def add(self, image: Pixels, boxes: npt.ArrayLike, /) -> Any:
+        """Take the boxes (N, 4) in the first frame; return the targets' N numbers."""
 
-    def init(self, image: Pixels, box: npt.ArrayLike) -> object:
-        """Take the boxes (N, 4) in the first frame."""
-
-    def update(self, image: Pixels) -> tuple[Any, Any]:
-        """Return boxes (N, 4) and scores (N,) in the next frame."""
+    def update(self, image: Pixels, /) -> Mapping[int, Track]:
+        """Return what there is to say of each target in the next frame, by number."""
 
 
 class Stopwatch:
@@ -78,35 +65,44 @@ class Follower:
     def __init__(self, tracker: Tracker, targets: Targets, stopwatch: Stopwatch) -> None:
         """Take a tracker that calls through the stopwatch."""
         self._tracker, self._targets, self._stopwatch = tracker, targets, stopwatch
+        self._numbers: list[int] = []
         self._index = 0
 
     def step(self, image: Pixels) -> Step:
         """Take the next frame, (H, W, 3) BGR."""
         truth = self._targets.truth_at(self._index)
-        if self._index == 0:
-            boxes = self._targets.boxes
-            self._tracker.init(image, boxes)
-            result = FrameResult(boxes, known_ious(boxes, truth))
-        else:
-            boxes, scores = self._tracker.update(image)
-            result = FrameResult(boxes, known_ious(boxes, truth), scores, self._stopwatch.last_s)
-        seen = self._tracker.last if self._index else []
         self._index += 1
-        return Step(_sights(result, truth, seen), result)
+        if not self._numbers:
+            boxes = self._targets.boxes
+            self._numbers = self._tracker.add(image, boxes)
+            return _step(FrameResult(boxes, known_ious(boxes, truth)), truth, [None] * len(boxes))
+        found = self._tracker.update(image)
+        tracks = [found[number] for number in self._numbers]
+        boxes = np.array([track.box for track in tracks])
+        seen = Seen.of(tracks)
+        result = FrameResult(boxes, known_ious(boxes, truth), seen, self._stopwatch.last_s)
+        return _step(result, truth, tracks)
 
 
-def _sights(result: FrameResult, truth: Floats, seen: Sequence[Sighted]) -> list[Sight]:
+def _step(result: FrameResult, truth: Floats, tracks: Sequence[Track | None]) -> Step:
     sights = []
-    for target, box in enumerate(result.boxes):
+    for target, (box, track) in enumerate(zip(result.boxes, tracks, strict=True)):
         is_known = not np.isnan(result.ious[target])
-        sights.append(
-            Sight(
-                box=box,
-                truth=truth[target] if is_known else None,
-                iou=float(result.ious[target]) if is_known else None,
-                score=None if result.scores is None else float(result.scores[target]),
-                map=seen[target].map if seen else None,
-                map_to_frame=seen[target].map_to_frame if seen else None,
-            )
+        sight = Sight(
+            box=box,
+            truth=truth[target] if is_known else None,
+            iou=float(result.ious[target]) if is_known else None,
         )
-    return sights
+        sights.append(sight if track is None else _as_tracked(sight, track))
+    return Step(sights, result)
+
+
+def _as_tracked(sight: Sight, track: Track) -> Sight:
+    return replace(
+        sight,
+        score=track.score,
+        confidence=track.confidence,
+        is_lost=track.state == "lost",
+        map=track.map,
+        map_to_frame=track.map_to_frame,
+    )

@@ -23,9 +23,6 @@ _COLOURS = np.asarray(
     cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO), np.float32
 )[:, 0]
 
-_HOTTEST = 0.85
-"""How much of the hottest part is covered: what lies below stays in sight."""
-
 
 def strength(response_map: npt.NDArray[np.floating]) -> Floats:
     """Return how hot each cell of a map (H, W) is: 0 up to its median, 1 at its maximum.
@@ -55,13 +52,18 @@ def extent(shape: tuple[int, ...], view: MapToFrame) -> tuple[float, float, floa
 
 
 def lay_heat(
-    canvas: Pixels, response_map: npt.NDArray[np.floating], view: MapToFrame, *, veil: float = 0.0
+    canvas: Pixels,
+    response_map: npt.NDArray[np.floating],
+    view: MapToFrame,
+    *,
+    cover: float,
+    veil: float = 0.0,
 ) -> None:
     """Lay a map (H, W) over ``canvas`` (H, W, 3) BGR, in place.
 
-    ``view`` leads from the map's cells to the canvas's pixels; the map may reach outside. ``veil``, from 0 to
-    1, is how much of the coldest parts is covered. Without a veil the heat fades out around the map, so that
-    no edge is seen.
+    ``view`` leads from the map's cells to the canvas's pixels; the map may reach outside. ``cover`` and
+    ``veil``, from 0 to 1, are how much of the hottest and of the coldest parts is covered. Without a veil the
+    heat fades out around the map, so that no edge is seen.
     """
     left, top, right, bottom = extent(response_map.shape, view)
     fade_x, fade_y = view.step_x / 2, view.step_y / 2
@@ -76,6 +78,6 @@ def lay_heat(
     border = cv2.BORDER_REPLICATE if veil else cv2.BORDER_CONSTANT
     hot = cv2.warpAffine(strength(response_map), matrix, size, flags=cv2.INTER_CUBIC, borderMode=border)
     hot = hot.clip(0, 1)
-    alpha = (veil + (_HOTTEST - veil) * hot)[..., None]
+    alpha = (veil + (cover - veil) * hot)[..., None]
     colour = _COLOURS[(hot * 255).astype(np.uint8)]
     part[:] = (part + alpha * (colour - part)).astype(np.uint8)

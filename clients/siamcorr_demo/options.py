@@ -8,22 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from siamcorr_demo.toys import MOST_TOYS
+
 __all__ = ["DEFAULT_VIDEO", "Options", "read_options"]
 
 DEFAULT_VIDEO = Path("out/siamcorr-demo.mp4")
 
+_USUAL_TARGETS = 8
+
 _DESCRIPTION = """\
 Follow targets through a video with a siamcorr server; show boxes, scores, response maps and times.
 
-Without a source it follows four toys through a clip of its own. Without --server it starts a
-server for itself. In the window, q or ESC quits and space pauses."""
+Without a source it follows eight toys through a clip of its own. Without --server it starts a
+server for itself. In the window, q or ESC quits and space pauses.
+
+Frames that are grey or of 16 bits are followed as BGR of 8 bits: the upper 8 of 16. A video's
+frames of another size are scaled to that of the first; in a folder they are an error."""
 
 _EXAMPLES = """\
 examples:
   siamcorr-demo                     the clip of its own
+  siamcorr-demo --targets 16        twice as many toys
   siamcorr-demo OTB/Crossing        a data set's folder; boxes and truth are found in it
   siamcorr-demo 0                   camera 0; draw boxes with the mouse
   siamcorr-demo race.mp4 --init 120,80,40,90 --init 300,95,38,88 --out race-followed.mp4
+  siamcorr-demo OTB/Crossing --model hog+ridge
   siamcorr-demo VOT/bag --model nanotrackv3=nanotrackv3.pt --headless --json bag.json
   siamcorr-demo race.mp4 --server 10.0.0.5:50051 --model nanotrackv3
 
@@ -34,13 +43,15 @@ exit codes: 0 done, 1 the server failed, 2 something is wrong with the command o
 class Options:
     """What the user asked for, and what follows from it.
 
-    ``weights`` is the file of ``model``, for the server that is started. ``headless`` is true where there is
-    no screen, and ``out`` is :data:`DEFAULT_VIDEO` where nothing else would be left to see.
+    ``targets`` is how many toys there are in the clip of its own. ``weights`` is the file of ``model``, for
+    the server that is started. ``headless`` is true where there is no screen, and ``out`` is
+    :data:`DEFAULT_VIDEO` where nothing else would be left to see.
     """
 
     source: str | None
     init: list[tuple[float, ...]]
     truth: list[Path]
+    targets: int
     server: str | None
     model: str
     weights: str | None
@@ -59,9 +70,12 @@ def read_options(arguments: Sequence[str], has_screen: bool) -> Options:
     """
     parser = _parser()
     given = vars(parser.parse_args(arguments))
+    if given["targets"] and (given["source"] is not None or given["targets"] > MOST_TOYS):
+        parser.error(f"argument --targets: expected 1 to {MOST_TOYS}, and no source but the clip of its own")
+    given["targets"] = given["targets"] or _USUAL_TARGETS
     name, equals, weights = given.pop("model").partition("=")
     if not name or (equals and not weights):
-        parser.error("argument --model: expected NAME or NAME=FILE")
+        parser.error("argument --model: expected NAME[+TRANSFORM][=FILE]")
     if weights and given["server"]:
         parser.error("argument --model: expected NAME alone with --server, which has its own weights")
     if weights and not Path(weights).is_file():
@@ -103,12 +117,25 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="a target's true boxes, a row for each frame: x,y,w,h or a polygon; once for each target",
     )
+    add(
+        "--targets", metavar="N", type=_count, help=f"how many toys in the clip of its own ({_USUAL_TARGETS})"
+    )
     add("--server", metavar="HOST:PORT", help="a server that runs already")
-    add("--model", metavar="NAME[=FILE]", default="hog", help="what makes features of frames (hog)")
+    add(
+        "--model",
+        metavar="NAME[+TRANSFORM][=FILE]",
+        default="hog",
+        help="what makes maps of frames (hog), as siamcorr-server knows it, and its weights",
+    )
     add(
         "--out", metavar="FILE", type=_ending(".mp4"), help=f"write a video, .mp4 (headless: {DEFAULT_VIDEO})"
     )
-    add("--json", metavar="FILE", type=Path, help="write boxes, scores, IoUs and latencies of each frame")
+    add(
+        "--json",
+        metavar="FILE",
+        type=Path,
+        help="write boxes, scores, states, IoUs and latencies of each frame",
+    )
     add(
         "--snapshot",
         metavar="FILE",

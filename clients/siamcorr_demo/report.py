@@ -2,7 +2,7 @@
 
 Rules:
 
-- The first frame gives the templates, so it has no score, no latency, and no part in a mean.
+- The first frame gives the templates, so it has no score, no state, no latency, and no part in a mean.
 - IoU is counted where there is truth. The mean over targets is the mean of the targets' own means.
 - Latency is one frame's request, there and back as the client sees it. Frames a second are those of
   everything: reading, following, drawing and writing, but not waiting for the viewer.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ import numpy.typing as npt
 
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import iou
+from siamcorr_client.trackers import Track
 
-__all__ = ["FrameResult", "Report", "known_ious"]
+__all__ = ["FrameResult", "Report", "Seen", "known_ious"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,18 +45,45 @@ def known_ious(boxes: Floats, truth: Floats) -> Floats:
     return ious
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the tracker said of N targets in a frame, beside their boxes; see :class:`Track` for each word."""
+
+    scores: tuple[float, ...]
+    confidences: tuple[float, ...]
+    psr: tuple[float, ...]
+    apce: tuple[float, ...]
+    states: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tracks: Sequence[Track]) -> Seen:
+        """Keep the numbers of tracks, and not their maps: those of a long video would fill the memory."""
+        return cls(
+            scores=tuple(track.score for track in tracks),
+            confidences=tuple(track.confidence for track in tracks),
+            psr=tuple(track.psr for track in tracks),
+            apce=tuple(track.apce for track in tracks),
+            states=tuple(track.state for track in tracks),
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
     """One frame of N targets.
 
-    ``boxes`` (N, 4) in pixels; ``ious`` (N,), NaN where the truth is not known; ``scores`` (N,) and
-    ``latency_s`` are None in the first frame.
+    ``boxes`` (N, 4) in pixels; ``ious`` (N,), NaN where the truth is not known; ``seen`` and ``latency_s``
+    are None in the first frame.
     """
 
     boxes: Floats
     ious: Floats
-    scores: Floats | None = None
+    seen: Seen | None = None
     latency_s: float | None = None
+
+    @property
+    def lost(self) -> int:
+        """How many targets are lost."""
+        return 0 if self.seen is None else self.seen.states.count("lost")
 
 
 class Report:
@@ -62,7 +91,7 @@ class Report:
 
     >>> report = Report("clip", "hog", targets=1)
     >>> report.add(FrameResult(np.ones((1, 4)), np.ones(1)), busy_s=0.5)
-    >>> report.add(FrameResult(np.ones((1, 4)), np.array([0.7]), np.array([2.0]), 0.010), busy_s=0.5)
+    >>> report.add(FrameResult(np.ones((1, 4)), np.array([0.7]), latency_s=0.010), busy_s=0.5)
     >>> report.mean_iou, report.latency_ms(50), report.fps
     (0.7, 10.0, 2.0)
     """
@@ -162,9 +191,14 @@ class Report:
 
 
 def _frame_as_json(frame: FrameResult) -> dict[str, Any]:
+    seen = frame.seen
     return {
         "boxes": frame.boxes.tolist(),
-        "scores": None if frame.scores is None else [_finite(score) for score in frame.scores.tolist()],
+        "scores": seen and [_finite(value) for value in seen.scores],
+        "confidences": seen and [_finite(value) for value in seen.confidences],
+        "psr": seen and [_finite(value) for value in seen.psr],
+        "apce": seen and [_finite(value) for value in seen.apce],
+        "states": seen and list(seen.states),
         "ious": [_finite(value) for value in frame.ious.tolist()],
         "latency_ms": None if frame.latency_s is None else frame.latency_s * 1000,
     }

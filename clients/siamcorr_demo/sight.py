@@ -18,12 +18,14 @@ Boxes = npt.NDArray[np.float64]
 class Sight:
     """A target's ``box`` and ``truth``, (4,) in pixels, and its response ``map``, (H, W).
 
-    All but the box are None where there is none: in the first frame, or without truth.
+    All but the box and ``is_lost`` are None where there is none: in the first frame, or without truth.
     """
 
     box: Boxes
     truth: Boxes | None = None
     score: float | None = None
+    confidence: float | None = None
+    is_lost: bool = False
     iou: float | None = None
     map: npt.NDArray[np.floating] | None = None
     map_to_frame: MapToFrame | None = None
@@ -34,7 +36,8 @@ class Sight:
         A pixel's middle is a whole number in both frames, so points move by half a pixel's difference.
 
         >>> Sight(np.array([10.0, 5.0, 4.0, 2.0]), map_to_frame=MapToFrame(0.0, 1.0, 3.0, 3.0)).scaled(2.0)
-        Sight(box=array([20., 10.,  8.,  4.]), truth=None, score=None, iou=None, map=None, \
+        Sight(box=array([20., 10.,  8.,  4.]), truth=None, score=None, \
+confidence=None, is_lost=False, iou=None, map=None, \
 map_to_frame=MapToFrame(x0=0.5, y0=2.5, step_x=6.0, step_y=6.0))
         """
         view = self.map_to_frame

@@ -49,7 +49,7 @@ class Stage:
 
     def take(self, image: Pixels, step: Step) -> bool:
         """Draw a frame (H, W, 3) BGR, hand it on and count its time; False once the viewer has had enough."""
-        self.picture = self._painter.draw(image, step.sights, self._who(), self._how(step))
+        self.picture = self._painter.draw(image, step.sights, self._who(step), self._how(step))
         if self._video is not None:
             self._video.write(self.picture)
         self._report.add(step.result, self._clock() - self._start_s)
@@ -57,17 +57,19 @@ class Stage:
         self._start_s = self._clock()
         return goes_on
 
-    def _who(self) -> str:
-        count = self._report.targets
-        return f"siamcorr   ·   {self._report.model}   ·   {count} target{'s' if count != 1 else ''}"
+    def _who(self, step: Step) -> list[str]:
+        count, lost = self._report.targets, step.result.lost
+        parts = ["siamcorr", self._report.model, f"{count} target{'s' if count != 1 else ''}"]
+        return [*parts, f"{lost} lost"] if lost else parts
 
-    def _how(self, step: Step) -> str:
-        number = len(self._report.frames) + 1
-        parts = [f"frame {number}/{self._total}" if self._total else f"frame {number}"]
-        if step.result.latency_s is not None:
-            parts.append(f"{step.result.latency_s * 1000:.1f} ms")
+    def _how(self, step: Step) -> list[str]:
+        """Return the numbers, those first that are needed most."""
+        number, parts = len(self._report.frames) + 1, []
         if self._report.recent_fps is not None:
             parts.append(f"{self._report.recent_fps:.1f} fps")
+        if step.result.latency_s is not None:
+            parts.append(f"{step.result.latency_s * 1000:.1f} ms")
+        parts.append(f"frame {number}/{self._total}" if self._total else f"frame {number}")
         if self._report.mean_iou is not None:
             parts.append(f"mean IoU {self._report.mean_iou:.2f}")
-        return "   ·   ".join(parts)
+        return parts

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import as_boxes, check_inside
 from siamcorr_demo.sources import Source
-from siamcorr_demo.truth import stack_truth
+from siamcorr_eval.truth import stack_truth
 
 __all__ = ["Targets", "choose_targets"]
 

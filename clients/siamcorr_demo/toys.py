@@ -1,36 +1,24 @@
-"""What the clip is made of: four toys, and the meadow that they wander on.
-
-Everything is drawn with polygons and noise, from the seed alone. Coordinates of toys are on a unit square.
-"""
+"""The toys that wander through the clip: polygons on a unit square, painted in two colours each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TOY_PX", "Toy", "meadow", "toys"]
+from siamcorr_demo.brush import Colour, Pixels, Points, ellipse, fill, line, polygon_mask
 
-Pixels = npt.NDArray[np.uint8]
-Points = npt.NDArray[np.float64]
-Colour = tuple[int, int, int]
+__all__ = ["MOST_TOYS", "TOY_PX", "Toy", "beach_ball", "toys"]
 
 TOY_PX = 192
 """Side of a toy's drawing in pixels: twice that of the largest in a frame, so that edges come out smooth."""
 
-_SHIFT = 4
-"""OpenCV draws points that are integers of 1 / 2**_SHIFT of a pixel."""
-
-_RED, _BLACK, _WHITE = (48, 44, 214), (34, 28, 26), (238, 244, 246)
+_RED, _BLACK, _WHITE = (44, 48, 210), (30, 28, 26), (238, 244, 246)
 _BLUE, _YELLOW, _ORANGE, _TEAL = (196, 110, 32), (64, 204, 248), (32, 124, 244), (150, 148, 16)
-
-
-_GRASS = (70, 118, 92)
-_GRASS_OCTAVES = ((90, 0.28), (24, 0.17), (7, 0.19), (3, 0.17))
-"""Cell sizes in pixels of the noise, and how much each lightens or darkens."""
+_VIOLET, _PINK = (180, 70, 130), (180, 130, 250)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,112 +35,124 @@ class Toy:
     outline: Points
 
 
-def toys() -> tuple[Toy, ...]:
-    """Return a ladybird, a beach ball, a kite and a clownfish.
+def toys(count: int) -> tuple[Toy, ...]:
+    """Return the first ``count`` toys, of sixteen: eight kinds, then the same kinds in other colours.
 
-    >>> [toy.alpha.shape for toy in toys()]
-    [(192, 192), (192, 192), (192, 192), (192, 192)]
+    >>> [toy.alpha.shape for toy in toys(2)]
+    [(192, 192), (192, 192)]
     """
-    return _ladybird(), _ball(_RED, _BLUE), _kite(), _clownfish()
+    return tuple(draw(first, second) for draw, first, second in _TOYS[:count])
 
 
-def meadow(size: tuple[int, int], seed: int) -> Pixels:
-    """Return the ground, (H, W, 3) uint8 BGR: grass, leaves, pebbles and a faded ball. ``size`` is (W, H).
-
-    >>> meadow((64, 48), seed=7).shape
-    (48, 64, 3)
-    """
-    width, height = size
-    rng = np.random.default_rng(seed)
-    octaves = [weight * _noise(rng, size, cell) for cell, weight in _GRASS_OCTAVES]
-    grass = _GRASS * (1 + np.sum(octaves, axis=0)[..., None])
-    canvas = np.asarray(grass.clip(0, 255), np.uint8)
-    for _ in range(width * height // 5000):
-        at = rng.uniform((0, 0), size)
-        length, turn, hue = rng.uniform(10, 30), rng.uniform(0, 2 * np.pi), rng.uniform(-26, 26, 3)
-        if rng.random() < 0.6:
-            _leaf(canvas, at, length, turn, np.array((46, 120, 128)) + hue)
-        else:
-            _pebble(canvas, at, length * 0.55, turn, np.array((138, 146, 150)) + hue)
-    _lay(canvas, _ball((112, 104, 148), (140, 122, 104)), at=(0.62 * width, 0.30 * height), side=58.0)
-    return canvas
-
-
-def _noise(rng: np.random.Generator, size: tuple[int, int], cell: int) -> npt.NDArray[np.float32]:
-    coarse = rng.uniform(-1, 1, (size[1] // cell + 2, size[0] // cell + 2)).astype(np.float32)
-    return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), np.float32)
-
-
-def _leaf(canvas: Pixels, at: Points, length: float, turn: float, colour: Points) -> None:
-    along = np.linspace(-1, 1, 16)
-    side = 0.34 * np.cos(along * np.pi / 2)
-    shape = np.concatenate([np.column_stack([along, side]), np.column_stack([along[::-1], -side[::-1]])])
-    turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) * length
-    _fill(canvas, (shape @ turned) + at, colour)
-    vein = np.array([(-1.15, 0.0), (0.9, 0.0)]) @ turned + at
-    _line(canvas, vein, colour * 0.6, 1)
-
-
-def _pebble(canvas: Pixels, at: Points, radius: float, turn: float, colour: Points) -> None:
-    for size, shift, gain in ((1.0, 1.6, 0.35), (1.0, 0.0, 0.8), (0.68, -0.16 * radius, 1.05)):
-        _fill(canvas, _ellipse(radius * size, 0.74 * radius * size, at + shift, turn), colour * gain)
-
-
-def _ladybird() -> Toy:
-    body = _ellipse(0.40, 0.46, (0.5, 0.5))
-    drawing = _blank(_RED)
-    _fill(drawing, _ellipse(0.40, 0.20, (0.5, 0.125)) * TOY_PX, _BLACK)
-    _line(drawing, np.array([(0.5, 0.2), (0.5, 1.0)]) * TOY_PX, _BLACK, 5)
-    for x, y, radius in ((0.30, 0.40, 0.085), (0.26, 0.66, 0.07), (0.40, 0.84, 0.055), (0.40, 0.56, 0.05)):
-        for mirrored in (x, 1 - x):
-            _fill(drawing, _ellipse(radius, radius, (mirrored, y)) * TOY_PX, _BLACK)
-    for x in (0.36, 0.64):
-        _fill(drawing, _ellipse(0.06, 0.045, (x, 0.13)) * TOY_PX, _WHITE)
-    return _finish(drawing, body)
-
-
-def _ball(first: Colour, second: Colour) -> Toy:
+def beach_ball(first: Colour, second: Colour) -> Toy:
+    """Return a ball with sectors of both colours."""
     drawing = _blank(_WHITE)
     hub = np.array((0.44, 0.42))
     for sector, colour in enumerate((first, _WHITE, second, _WHITE, _YELLOW, _WHITE)):
         angles = np.linspace(sector, sector + 1, 12) * np.pi / 3
         rim = hub + np.column_stack([np.cos(angles), np.sin(angles)])
-        _fill(drawing, np.vstack([hub, rim]) * TOY_PX, colour)
-    _fill(drawing, _ellipse(0.075, 0.075, hub) * TOY_PX, second)
-    return _finish(drawing, _ellipse(0.46, 0.46, (0.5, 0.5)))
+        _paint(drawing, np.vstack([hub, rim]), colour)
+    _paint(drawing, ellipse(0.075, 0.075, hub), second)
+    return _finish(drawing, ellipse(0.46, 0.46, (0.5, 0.5)))
 
 
-def _kite() -> Toy:
+def _ladybird(first: Colour, second: Colour) -> Toy:
+    drawing = _blank(first)
+    _paint(drawing, ellipse(0.40, 0.20, (0.5, 0.125)), second)
+    line(drawing, np.array([(0.5, 0.2), (0.5, 1.0)]) * TOY_PX, second, 5)
+    for x, y, radius in ((0.30, 0.40, 0.085), (0.26, 0.66, 0.07), (0.40, 0.84, 0.055), (0.40, 0.56, 0.05)):
+        for mirrored in (x, 1 - x):
+            _paint(drawing, ellipse(radius, radius, (mirrored, y)), second)
+    for x in (0.36, 0.64):
+        _paint(drawing, ellipse(0.06, 0.045, (x, 0.13)), _WHITE)
+    return _finish(drawing, ellipse(0.40, 0.46, (0.5, 0.5)))
+
+
+def _kite(first: Colour, second: Colour) -> Toy:
     drawing = _blank(_YELLOW)
     points = np.array([(0.5, 0.02), (0.90, 0.40), (0.5, 0.98), (0.10, 0.40)])
     middle = np.array((0.5, 0.40))
-    for index, colour in enumerate((_TEAL, _WHITE, _ORANGE, _BLACK)):
+    for index, colour in enumerate((first, _WHITE, second, _BLACK)):
         part = np.array([middle, points[index], points[(index + 1) % 4]])
-        _fill(drawing, part * TOY_PX, colour)
-        inner = part.mean(axis=0) + (part - part.mean(axis=0)) * 0.42
-        _fill(drawing, inner * TOY_PX, _YELLOW)
+        _paint(drawing, part, colour)
+        _paint(drawing, part.mean(axis=0) + (part - part.mean(axis=0)) * 0.42, _YELLOW)
     return _finish(drawing, points)
 
 
-def _clownfish() -> Toy:
-    drawing = _blank(_ORANGE)
-    body = _ellipse(0.36, 0.25, (0.42, 0.5))
-    tail = np.array([(0.70, 0.50), (0.97, 0.28), (0.91, 0.50), (0.97, 0.72)])
+def _clownfish(first: Colour, second: Colour) -> Toy:
+    drawing = _blank(first)
     for x, width in ((0.26, 0.09), (0.47, 0.11), (0.68, 0.07)):
-        for grow, colour in ((0.035, _BLACK), (0.0, _WHITE)):
-            _fill(drawing, _ellipse(width / 2 + grow, 0.4, (x, 0.5)) * TOY_PX, colour)
-    _line(drawing, np.array([(0.93, 0.2), (0.87, 0.5), (0.93, 0.8)]) * TOY_PX, _BLACK, 5)
-    for radius, colour in ((0.05, _WHITE), (0.032, _BLACK)):
-        _fill(drawing, _ellipse(radius, radius, (0.155, 0.45)) * TOY_PX, colour)
-    return _finish(drawing, body, tail)
+        for grow, colour in ((0.035, _BLACK), (0.0, second)):
+            _paint(drawing, ellipse(width / 2 + grow, 0.4, (x, 0.5)), colour)
+    line(drawing, np.array([(0.93, 0.2), (0.87, 0.5), (0.93, 0.8)]) * TOY_PX, _BLACK, 5)
+    _eye(drawing, (0.155, 0.45), 0.05)
+    tail = np.array([(0.70, 0.50), (0.97, 0.28), (0.91, 0.50), (0.97, 0.72)])
+    return _finish(drawing, ellipse(0.36, 0.25, (0.42, 0.5)), tail)
+
+
+def _butterfly(first: Colour, second: Colour) -> Toy:
+    drawing = _blank(first)
+    parts = [ellipse(0.05, 0.36, (0.5, 0.52))]
+    for side in (-1, 1):
+        upper, lower = (0.5 + side * 0.25, 0.33), (0.5 + side * 0.20, 0.70)
+        parts += [ellipse(0.27, 0.19, upper, side * 0.5), ellipse(0.20, 0.16, lower, -side * 0.6)]
+        _paint(drawing, ellipse(0.15, 0.10, upper, side * 0.5), second)
+        _paint(drawing, ellipse(0.06, 0.06, upper), _BLACK)
+        _paint(drawing, ellipse(0.11, 0.08, lower, -side * 0.6), _WHITE)
+        _paint(drawing, ellipse(0.05, 0.05, lower), second)
+    _paint(drawing, parts[0], _BLACK)
+    return _finish(drawing, *parts)
+
+
+def _duck(first: Colour, second: Colour) -> Toy:
+    drawing = _blank(first)
+    beak = np.array([(0.62, 0.22), (0.97, 0.30), (0.93, 0.38), (0.62, 0.42)])
+    _paint(drawing, beak, second)
+    _paint(drawing, ellipse(0.22, 0.22, (0.55, 0.28)), first)
+    _paint(drawing, ellipse(0.24, 0.15, (0.36, 0.66), -0.35), second)
+    _paint(drawing, ellipse(0.19, 0.10, (0.35, 0.64), -0.35), first)
+    line(drawing, np.array([(0.34, 0.47), (0.5, 0.52), (0.74, 0.47)]) * TOY_PX, _WHITE, 11)
+    _eye(drawing, (0.62, 0.23), 0.065)
+    tail = np.array([(0.14, 0.62), (0.03, 0.40), (0.34, 0.52)])
+    body = ellipse(0.42, 0.25, (0.47, 0.69))
+    return _finish(drawing, body, ellipse(0.22, 0.22, (0.55, 0.28)), beak, tail)
+
+
+def _car(first: Colour, second: Colour) -> Toy:
+    """Return a car from above."""
+    drawing = _blank(first)
+    for y in (0.43, 0.57):
+        line(drawing, np.array([(0.0, y), (1.0, y)]) * TOY_PX, second, 13)
+    _paint(drawing, _box(0.60, 0.30, 0.74, 0.70), _BLACK)
+    _paint(drawing, _box(0.20, 0.32, 0.30, 0.68), _BLACK)
+    for y in (0.29, 0.67):
+        _paint(drawing, _box(0.34, y, 0.56, y + 0.04), _BLACK)
+        _paint(drawing, ellipse(0.05, 0.055, (0.95, 0.33 if y < 0.5 else 0.67)), _YELLOW)
+    wheels = [_box(x, y, x + 0.17, y + 0.12) for x in (0.14, 0.68) for y in (0.18, 0.70)]
+    for wheel in wheels:
+        _paint(drawing, wheel, _BLACK)
+    body = np.array([(0.08, 0.25), (0.88, 0.25), (0.97, 0.36), (0.97, 0.64), (0.88, 0.75), (0.08, 0.75)])
+    _paint(drawing, _box(0.10, 0.26, 0.88, 0.29), first)
+    _paint(drawing, _box(0.10, 0.71, 0.88, 0.74), first)
+    return _finish(drawing, *wheels, body)
+
+
+def _toadstool(first: Colour, second: Colour) -> Toy:
+    drawing = _blank(_WHITE)
+    cap = np.vstack([ellipse(0.46, 0.48, (0.5, 0.54))[24:], [(0.96, 0.56), (0.04, 0.56)]])
+    _paint(drawing, cap, first)
+    for x, y, a, b in ((0.5, 0.2, 0.09, 0.07), (0.25, 0.38, 0.08, 0.08), (0.52, 0.42, 0.08, 0.07)):
+        _paint(drawing, ellipse(a, b, (x, y)), _WHITE)
+    _paint(drawing, ellipse(0.08, 0.08, (0.78, 0.38)), _WHITE)
+    stem = np.array([(0.36, 0.5), (0.64, 0.5), (0.70, 0.94), (0.30, 0.94)])
+    line(drawing, np.array([(0.34, 0.66), (0.5, 0.71), (0.66, 0.66)]) * TOY_PX, second, 9)
+    line(drawing, np.array([(0.05, 0.56), (0.95, 0.56)]) * TOY_PX, second, 7)
+    return _finish(drawing, cap, stem)
 
 
 def _finish(drawing: Pixels, *parts: Points) -> Toy:
     """Cut the outline out of the drawing and give it a rim, a shine and a shadow."""
-    mask = np.zeros(drawing.shape[:2], np.uint8)
-    for part in parts:
-        cv2.fillPoly(mask, _fixed(part * TOY_PX), (255,), cv2.LINE_AA, _SHIFT)
-    alpha = np.asarray(mask / 255, np.float32)
+    alpha = polygon_mask(TOY_PX, [part * TOY_PX for part in parts])
     depth = cv2.GaussianBlur(alpha, (0, 0), TOY_PX / 22)
     x, y = np.meshgrid(np.linspace(-1, 1, TOY_PX), np.linspace(-1, 1, TOY_PX))
     shine = 1 - 0.16 * (x + y)
@@ -162,34 +162,40 @@ def _finish(drawing: Pixels, *parts: Points) -> Toy:
     return Toy(colour.clip(0, 255).astype(np.float32), alpha, np.asarray(shadow, np.float32), outline)
 
 
-def _lay(canvas: Pixels, toy: Toy, at: Sequence[float], side: float) -> None:
-    """Lay a toy on the ground for good."""
-    scale = side / TOY_PX
-    matrix = np.array([[scale, 0, at[0] - side / 2], [0, scale, at[1] - side / 2]])
-    size = (canvas.shape[1], canvas.shape[0])
-    alpha = cv2.warpAffine(toy.alpha, matrix, size)[..., None]
-    canvas[:] = (canvas + alpha * (cv2.warpAffine(toy.colour, matrix, size) - canvas)).astype(np.uint8)
-
-
 def _blank(colour: Colour) -> Pixels:
     return np.full((TOY_PX, TOY_PX, 3), colour, np.uint8)
 
 
-def _ellipse(a: float, b: float, at: Sequence[float] | Points, turn: float = 0.0) -> Points:
-    angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    x, y = a * np.cos(angles), b * np.sin(angles)
-    return at + np.column_stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)])
+def _paint(drawing: Pixels, part: Points, colour: Colour) -> None:
+    fill(drawing, part * TOY_PX, colour)
 
 
-def _fixed(points: Points) -> list[npt.NDArray[np.int32]]:
-    return [np.round(points * (1 << _SHIFT)).astype(np.int32)]
+def _eye(drawing: Pixels, at: tuple[float, float], radius: float) -> None:
+    _paint(drawing, ellipse(radius, radius, at), _WHITE)
+    _paint(drawing, ellipse(0.64 * radius, 0.64 * radius, at), _BLACK)
 
 
-def _fill(canvas: Pixels, points: Points, colour: Colour | Points) -> None:
-    cv2.fillPoly(canvas, _fixed(points), [float(value) for value in colour], cv2.LINE_AA, _SHIFT)
+def _box(left: float, top: float, right: float, bottom: float) -> Points:
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
-def _line(canvas: Pixels, points: Points, colour: Colour | Points, width: int) -> None:
-    cv2.polylines(
-        canvas, _fixed(points), False, [float(value) for value in colour], width, cv2.LINE_AA, _SHIFT
-    )
+_TOYS: tuple[tuple[Callable[[Colour, Colour], Toy], Colour, Colour], ...] = (
+    (_ladybird, _RED, _BLACK),
+    (beach_ball, _RED, _BLUE),
+    (_kite, _TEAL, _ORANGE),
+    (_clownfish, _ORANGE, _WHITE),
+    (_butterfly, _BLUE, _YELLOW),
+    (_duck, _YELLOW, _ORANGE),
+    (_car, _RED, _WHITE),
+    (_toadstool, _VIOLET, _PINK),
+    (_ladybird, _YELLOW, _BLACK),
+    (beach_ball, _TEAL, _VIOLET),
+    (_kite, _RED, _BLUE),
+    (_clownfish, _BLUE, _YELLOW),
+    (_butterfly, _ORANGE, _RED),
+    (_duck, _WHITE, _RED),
+    (_car, _BLUE, _YELLOW),
+    (_toadstool, _RED, _PINK),
+)
+
+MOST_TOYS = len(_TOYS)

@@ -67,7 +67,7 @@ def test_it_follows_every_target_and_writes_what_it_found(sequence: Path, tmp_pa
 
     numbers = json.loads(out["numbers.json"].read_text())
     assert (numbers["source"], numbers["model"]) == ("toys", "hog")
-    assert (numbers["frames"], numbers["targets"]) == (FRAMES, 4)
+    assert (numbers["frames"], numbers["targets"]) == (FRAMES, 8)
     clip = Clip(frames=FRAMES, size=SIZE)
     for index, frame in enumerate(numbers["per_frame"]):
         assert frame["ious"] == pytest.approx(iou(frame["boxes"], clip.boxes(index)), abs=1e-3)
@@ -75,6 +75,7 @@ def test_it_follows_every_target_and_writes_what_it_found(sequence: Path, tmp_pa
         np.mean([frame["ious"] for frame in numbers["per_frame"][1:]])
     )
     assert min(numbers["mean_ious"]) >= 0.6
+    assert numbers["per_frame"][-1]["states"] == ["tracking"] * 8
     assert 0 < numbers["latency_ms"]["p50"] <= numbers["latency_ms"]["p95"]
 
     capture, read = cv2.VideoCapture(str(out["video.mp4"])), 0

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from siamcorr.errors import ServerUnavailable
+from siamcorr_client.server_process import options_for
+from siamcorr_client.trackers import SETTINGS
 from siamcorr_demo import __main__ as program
 from siamcorr_demo.__main__ import main
 from siamcorr_demo.options import DEFAULT_VIDEO, read_options
+from siamcorr_demo.sources import Source
 
 
 @pytest.fixture
@@ -62,8 +65,8 @@ def run(arguments: list[str]) -> int:
         ),
         ([".", "--frames", "0"], "argument --frames: found '0', expected a number from 1"),
         ([".", "--frames", "many"], "argument --frames: found 'many', expected a number from 1"),
-        ([".", "--model", "=x"], "argument --model: expected NAME or NAME=FILE"),
-        ([".", "--model", "hog="], "argument --model: expected NAME or NAME=FILE"),
+        ([".", "--model", "=x"], "argument --model: expected NAME[+TRANSFORM][=FILE]"),
+        ([".", "--model", "hog="], "argument --model: expected NAME[+TRANSFORM][=FILE]"),
         (
             [".", "--model", "a=b", "--server", "h:1"],
             "argument --model: expected NAME alone with --server, which has its own weights",
@@ -71,8 +74,14 @@ def run(arguments: list[str]) -> int:
         ([".", "--model", "a=b.pt"], "argument --model: found no file 'b.pt', expected the weights of a"),
         (
             [".", "--init", "1,2,9,9", "--model", "sift"],
-            "model: found 'sift', expected one of hog, nanotrackv3",
+            "model: found 'sift', expected one of hog, ",
         ),
+        (
+            [".", "--init", "1,2,9,9", "--model", "siamfc"],
+            "model: found no weights for siamfc, expected siamfc=FILE, or a running server that has it",
+        ),
+        ([".", "--targets", "4"], "argument --targets: expected 1 to 16, and no source but the clip of its"),
+        (["--targets", "17"], "argument --targets: expected 1 to 16, and no source but the clip of its own"),
         ([".", "--inti", "1,2,3,4"], "unrecognized arguments: --inti 1,2,3,4"),
         (
             [".", "--snapshot", "x.bmp"],
@@ -124,7 +133,17 @@ def test_help_explains_each_option_and_shows_examples(capsys: pytest.CaptureFixt
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
     assert "examples:" in text
-    for option in ("--init", "--truth", "--server", "--model", "--out", "--headless", "--frames", "--json"):
+    for option in (
+        "--init",
+        "--truth",
+        "--server",
+        "--model",
+        "--out",
+        "--headless",
+        "--frames",
+        "--json",
+        "--targets",
+    ):
         assert option in text
     assert max(map(len, text.splitlines())) <= 100
 
@@ -142,5 +161,43 @@ def test_a_models_weights_are_for_the_server_that_is_started(tmp_path: Path) -> 
     weights.write_bytes(b"weights")
     options = read_options([".", "--model", f"nanotrackv3={weights}"], has_screen=True)
     assert (options.model, options.weights) == ("nanotrackv3", str(weights))
-    assert program._server_options(options)[-2:] == ["--model", f"nanotrackv3={weights}"]
-    assert "--model" not in program._server_options(read_options([], has_screen=True))
+    assert options_for(options.model, options.weights)[-2:] == ["--model", f"nanotrackv3={weights}"]
+    assert options_for(read_options([], has_screen=True).model, None) == ["--template-ttl", "never"]
+
+
+def test_a_template_transform_is_asked_of_the_server_that_is_started(tmp_path: Path) -> None:
+    options = read_options([".", "--model", "hog+ridge"], has_screen=True)
+    assert (options.model, options.weights) == ("hog+ridge", None)
+    assert options_for(options.model, options.weights)[-2:] == ["--model", "hog+ridge"]
+    weights = tmp_path / "param.pth"
+    weights.write_bytes(b"weights")
+    options = read_options([".", "--model", f"dcfnet+none={weights}"], has_screen=True)
+    assert options_for(options.model, options.weights)[-2:] == ["--model", f"dcfnet+none={weights}"]
+
+
+def test_every_model_that_there_are_settings_for_can_be_asked_for(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"weights")
+    for name in SETTINGS:
+        given = name if name == "hog" else f"{name}={weights}"
+        options = read_options([".", "--model", given], has_screen=True)
+        assert options_for(options.model, options.weights)[:2] == ["--template-ttl", "never"]
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "frames", "said"),
+    [
+        (None, None, 57, "siamcorr-demo: race gave no more than 57 frames\n"),
+        (120, None, 57, "siamcorr-demo: race gave no more than 57 of 120 frames\n"),
+        (120, None, 120, ""),
+        (None, 57, 57, ""),
+    ],
+    ids=["a camera that stops", "a video that is cut short", "a video that ends", "a limit"],
+)
+def test_an_end_before_its_time_is_told(
+    count: int | None, limit: int | None, frames: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["race"] if limit is None else ["race", "--frames", str(limit)]
+    options = read_options(arguments, has_screen=True)
+    program._tell_end(options, Source("race", iter([]), count, 30.0), frames)
+    assert capsys.readouterr().err == said

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from pixel_client import PixelClient, scene
 from siamcorr.answers import MapToFrame
 from siamcorr.errors import InvalidArgument
-from siamcorr_client.trackers import Sighting
+from siamcorr_client.trackers import MultiTracker, Track
 from siamcorr_demo.drawing import Painter
 from siamcorr_demo.follow import Follower, Stopwatch
+from siamcorr_demo.marks import colour_of
 from siamcorr_demo.report import Report
 from siamcorr_demo.sources import Source
 from siamcorr_demo.stage import Stage
@@ -50,22 +52,33 @@ class FakeClient:
 
 
 class FakeTracker:
-    """Moves every box by a pixel a frame, as fast as its client."""
+    """Moves every box by a pixel a frame, as fast as its client, and loses the second target at once."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.last: Sequence[Sighting] = ()
         self.boxes = np.empty((0, 4))
 
-    def init(self, image: Pixels, box: npt.ArrayLike) -> None:
-        self.boxes = np.array(box)
+    def add(self, image: Pixels, boxes: npt.ArrayLike) -> list[int]:
+        self.boxes = np.array(boxes)
+        return [7 + row for row in range(len(self.boxes))]
 
-    def update(self, image: Pixels) -> tuple[Boxes, Boxes]:
+    def update(self, image: Pixels) -> dict[int, Track]:
         self.client.correlate()
         self.boxes = self.boxes + np.array((1, 0, 0, 0))
-        view = MapToFrame(0, 0, 4, 4)
-        self.last = [Sighting(np.eye(5, dtype=np.float32), view, 1.0, 0.5) for _ in self.boxes]
-        return self.boxes, np.full(len(self.boxes), 0.5)
+        return {7 + row: track(box, is_lost=row == 1) for row, box in reversed(list(enumerate(self.boxes)))}
+
+
+def track(box: Boxes, *, is_lost: bool = False) -> Track:
+    return Track(
+        box=box,
+        score=0.5,
+        confidence=0.1 if is_lost else 0.9,
+        psr=9.0,
+        apce=20.0,
+        state="lost" if is_lost else "tracking",
+        map=np.eye(5, dtype=np.float32),
+        map_to_frame=MapToFrame(0, 0, 4, 4),
+    )
 
 
 def source(truth: list[list[list[float]]] | None = None) -> Source:
@@ -160,12 +173,43 @@ def test_each_frame_is_compared_with_its_own_truth() -> None:
 def test_the_first_frame_has_boxes_but_neither_scores_nor_responses() -> None:
     follow, _ = follower([[[10, 10, 10, 10]]])
     first, second = follow.step(IMAGE), follow.step(IMAGE)
-    assert first.result.scores is None
-    assert [(sight.score, sight.map) for sight in first.sights] == [(None, None)] * 2
+    assert first.result.seen is None
+    assert [(sight.score, sight.map, sight.is_lost) for sight in first.sights] == [(None, None, False)] * 2
     assert [sight.score for sight in second.sights] == [0.5, 0.5]
     assert second.sights[1].map is not None
     assert second.sights[1].map_to_frame == MapToFrame(0, 0, 4, 4)
-    assert second.sights[1].box.tolist() == [31, 10, 10, 10]
+    assert [sight.box.tolist() for sight in second.sights] == [[11, 10, 10, 10], [31, 10, 10, 10]]
+    assert [sight.is_lost for sight in second.sights] == [False, True]
+    assert second.result.seen is not None
+    assert second.result.seen.states == ("tracking", "lost")
+
+
+def follower_of_pixels(*boxes: Sequence[float]) -> tuple[Follower, Painter]:
+    """Return what follows white rectangles on black, with a real tracker."""
+    tracker = MultiTracker(PixelClient())
+    targets = Targets(np.array(boxes, np.float64), None)
+    return Follower(tracker, targets, Stopwatch(PixelClient())), Painter(scene(*boxes), list(targets.boxes))
+
+
+def test_a_target_that_leaves_the_frame_is_lost_and_waited_for_at_the_edge() -> None:
+    follow, painter = follower_of_pixels((250, 100, 30, 30), (60, 60, 30, 30))
+    for frame in range(18):
+        image = scene((250 + 6 * frame, 100, 30, 30), (60, 60, 30, 30))
+        step = follow.step(image)
+        painter.draw(image, step.sights, [], [])
+    left, stayed = step.sights
+    assert (left.is_lost, stayed.is_lost) == (True, False)
+    assert 290 < left.box[0] + left.box[2] / 2 < 320
+    assert step.result.lost == 1
+
+
+def test_a_target_of_one_pixel_is_followed_and_drawn() -> None:
+    follow, painter = follower_of_pixels((60, 60, 1, 1))
+    for _ in range(3):
+        step = follow.step(scene((60, 60, 1, 1)))
+        picture = painter.draw(scene((60, 60, 1, 1)), step.sights, [], [])
+    assert step.sights[0].box == pytest.approx([60, 60, 1, 1], abs=1)
+    assert (picture == colour_of(0)).all(axis=2).any()
 
 
 class FakeWindow:

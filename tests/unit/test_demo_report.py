@@ -9,14 +9,24 @@ import numpy as np
 import pytest
 
 from siamcorr.errors import InvalidArgument
-from siamcorr_demo.report import FrameResult, Report, known_ious
+from siamcorr_demo.report import FrameResult, Report, Seen, known_ious
 
 NAN = float("nan")
 
 
 def result(ious: list[float], latency_s: float | None = 0.010) -> FrameResult:
-    scores = None if latency_s is None else np.full(len(ious), 0.5)
-    return FrameResult(np.ones((len(ious), 4)), np.array(ious), scores, latency_s)
+    seen = None if latency_s is None else seen_of(len(ious))
+    return FrameResult(np.ones((len(ious), 4)), np.array(ious), seen, latency_s)
+
+
+def seen_of(targets: int) -> Seen:
+    return Seen(
+        scores=(0.5,) * targets,
+        confidences=(0.9,) * targets,
+        psr=(float("inf"),) * targets,
+        apce=(20.0,) * targets,
+        states=("tracking",) * (targets - 1) + ("lost",),
+    )
 
 
 def report_of(*results: FrameResult, busy_s: float = 0.1) -> Report:
@@ -88,6 +98,9 @@ def test_json_has_a_number_or_null_for_everything(tmp_path: Path) -> None:
     assert (first["scores"], first["latency_ms"], first["ious"]) == (None, None, [1.0, None])
     assert (second["scores"], second["latency_ms"], second["ious"]) == ([0.5, 0.5], 10.0, [0.5, None])
     assert np.shape(second["boxes"]) == (2, 4)
+    assert (first["states"], first["confidences"], first["psr"], first["apce"]) == (None,) * 4
+    assert second["states"] == ["tracking", "lost"]
+    assert (second["confidences"], second["psr"], second["apce"]) == ([0.9, 0.9], [None, None], [20.0, 20.0])
 
 
 def test_json_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_folders_frames_are_sorted_as_people_count(tmp_path: Path) -> None:
     assert levels(tmp_path) == [0, 10, 20, 30, 40]
 
 
-@pytest.mark.parametrize("images", ["img", "imgs", "color", "."])
+@pytest.mark.parametrize("images", ["img", "imgs", "color", "frames", "."])
 @pytest.mark.parametrize("truth", ["groundtruth.txt", "groundtruth_rect.txt"])
 def test_a_data_sets_folder_gives_frames_and_truth(tmp_path: Path, images: str, truth: str) -> None:
     write_frames(tmp_path / images, ["0001.jpg", "0002.jpg"])
@@ -77,11 +77,11 @@ def test_a_video_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_demos_own_clip_comes_with_its_truth() -> None:
-    source = clip_source()
+    source = clip_source(targets=3)
     truth = source.truth()
     assert truth is not None
     assert source.count == len(truth)
-    assert truth.shape[1] >= 3
+    assert truth.shape[1] == 3
     assert next(source.frames).shape == (480, 640, 3)
 
 
@@ -99,7 +99,7 @@ def test_a_camera_that_is_not_there_is_refused() -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match=r"source: found no frames in .*expected JPEG or PNG"):
+    with pytest.raises(InvalidArgument, match=r"source: found no frames in .*expected images there"):
         open_source(str(tmp_path))
 
 
@@ -121,10 +121,89 @@ def test_a_broken_frame_is_named(tmp_path: Path, damage: object) -> None:
         next(frames)
 
 
-def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
+def test_a_folders_frames_of_another_size_are_refused(tmp_path: Path) -> None:
     write_frames(tmp_path, ["1.png"])
     cv2.imwrite(str(tmp_path / "2.png"), picture(0, size=(32, 48)))
     frames = open_source(str(tmp_path)).frames
     next(frames)
     with pytest.raises(InvalidArgument, match=r"2\.png: found 32x48 pixels, expected 64x48 pixels"):
         next(frames)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((48, 64), 130, np.uint8),
+        np.full((48, 64), 130 * 256 + 255, np.uint16),
+        np.full((48, 64, 3), 130 * 256 + 255, np.uint16),
+        np.full((48, 64, 4), 130, np.uint8),
+    ],
+    ids=["grey", "grey of 16 bits", "colour of 16 bits", "colour and alpha"],
+)
+def test_every_kind_of_image_becomes_8_bit_bgr(
+    tmp_path: Path, image: npt.NDArray[np.uint8 | np.uint16], suffix: str
+) -> None:
+    cv2.imwrite(str(tmp_path / f"1{suffix}"), image)
+    frame = next(open_source(str(tmp_path)).frames)
+    assert frame.dtype == np.uint8
+    assert frame.shape == (48, 64, 3)
+    assert (frame == 130).all()
+
+
+class FakeCapture:
+    """A camera that gives frames of these levels, each as large as said, and then no more."""
+
+    def __init__(self, *frames: tuple[int, tuple[int, int]]) -> None:
+        self.frames = iter(frames)
+        self.is_released = False
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return True
+
+    def get(self, _: int) -> float:
+        return 0.0
+
+    def read(self) -> tuple[bool, npt.NDArray[np.uint8] | None]:
+        frame = next(self.frames, None)
+        return frame is not None, None if frame is None else picture(*frame)
+
+    def release(self) -> None:
+        self.is_released = True
+
+
+def camera(monkeypatch: pytest.MonkeyPatch, *frames: tuple[int, tuple[int, int]]) -> FakeCapture:
+    capture = FakeCapture(*frames)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: capture)
+    return capture
+
+
+def test_a_camera_that_stops_is_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = camera(monkeypatch, (10, (64, 48)), (20, (64, 48)))
+    source = open_source("0")
+    assert source.count is None
+    assert [int(frame[0, 0, 0]) for frame in source.frames] == [10, 20]
+    assert capture.is_released
+
+
+def test_a_camera_that_never_starts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera(monkeypatch)
+    with pytest.raises(InvalidArgument, match="source: found no frames in camera 0, expected at least one"):
+        next(open_source("0").frames)
+
+
+def test_a_cameras_frames_of_another_size_are_scaled_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera(monkeypatch, (10, (64, 48)), (20, (128, 96)), (30, (32, 30)))
+    frames = list(open_source("0").frames)
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 3
+    assert [int(frame[0, 0, 0]) for frame in frames] == [10, 20, 30]
+
+
+def test_so_are_a_videos(tmp_path: Path) -> None:
+    sizes = [(64, 48), (64, 48), (96, 80)]
+    pictures = [cv2.imencode(".jpg", picture(50 * place, size))[1] for place, size in enumerate(sizes, 1)]
+    path = tmp_path / "changing.mjpeg"
+    path.write_bytes(b"".join(jpeg.tobytes() for jpeg in pictures))
+    frames = list(open_source(str(path)).frames)
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 3
+    assert [int(frame[0, 0, 0]) for frame in frames] == pytest.approx([50, 100, 150], abs=3)
