@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,7 @@ from siamcorr.images import channel_mean, cut, decode
 CPU = torch.device("cpu")
 PREFIXES = ("backbone.features.", "ban_head.")
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Spare small networks the threads that cost them more than they bring on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def published(seed: int = 0) -> tuple[nn.Sequential, nn.ModuleDict]:
