@@ -8,6 +8,7 @@ admission, and what needs every number (NaN, infinity) on the device.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import numpy.typing as npt
 
@@ -131,16 +132,16 @@ def correlate_call(
             tensor=tensor == "",
             groups=groups is None,
             k=k is None,
-            padding=padding in {0, (0, 0)},
-            stride=stride in {1, (1, 1)},
-            dilation=dilation in {1, (1, 1)},
-            gain=gain == 1,
+            padding=_is_one_of(padding, 0, (0, 0)),
+            stride=_is_one_of(stride, 1, (1, 1)),
+            dilation=_is_one_of(dilation, 1, (1, 1)),
+            gain=_is_one_of(gain, 1),
             bias=bias is None,
             head=head is None,
-            output=output == "map",
-            top_k=top_k == 1,
+            output=_is_one_of(output, "map"),
+            top_k=_is_one_of(top_k, 1),
             sum_channels=sum_channels is False,
-            precision=precision == "float32",
+            precision=_is_one_of(precision, "float32"),
             wire_dtype=wire_dtype is None,
         )
     search = as_search(features, wire_dtype, image=image, box=box, model=model)
@@ -233,6 +234,11 @@ def _refuse_beside_network(**is_unset: bool) -> None:
             raise InvalidArgument.found(
                 name, "a value beside kind='network'", f"{name} only for correlations"
             )
+
+
+def _is_one_of(value: object, *plain: object) -> bool:
+    """Tell for a value that is not checked yet: one of no plain type equals none."""
+    return isinstance(value, Real | str | tuple) and value in plain
 
 
 def _handles(template: Handle | Sequence[Handle]) -> tuple[str, ...]:

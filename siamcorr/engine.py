@@ -155,7 +155,8 @@ class Engine(BlockingCalls):
         """
         request = TemplateRequest({}, deadline_s, self._device, self._end, take_back=self._forget)
         model = _model_of(source, DEFAULT_MODEL)
-        return self._admit(request, lambda: plan_templates(source, model, self._models))
+        most = self.settings.max_multiply_adds
+        return self._admit(request, lambda: plan_templates(source, model, self._models, most))
 
     def submit_update(
         self, handle: str, source: TemplateSource, rate: float = 1.0, deadline_s: float | None = None
@@ -171,7 +172,7 @@ class Engine(BlockingCalls):
         request = TemplateRequest(leases, deadline_s, self._device, self._end)
         model = _model_of(source, leases[handle].model)
         return self._admit(
-            request, lambda: plan_templates(source, model, self._models, handle=handle, rate=rate)
+            request, lambda: plan_templates(source, model, self._models, updated=leases[handle], rate=rate)
         )
 
     def page(self, after: str = "", limit: int = 100) -> Page:

@@ -13,6 +13,7 @@ from siamcorr.answers import MapToFrame
 from siamcorr.embed import Model, Workers, find_model, network_of
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import (
+    MAX_CROP_SIDE_PX,
     Crop,
     check_inside,
     map_to_frame,
@@ -30,6 +31,9 @@ Boxes: TypeAlias = npt.NDArray[np.float64]
 
 MAX_CUT_PIXELS = 1 << 32
 """The most frame pixels in all crops of one call: beyond it a thread would be busy with them for seconds."""
+
+_MAX_PIXELS_AT_ONCE = MAX_CROP_SIDE_PX**2
+"""The most frame pixels in the crops that are cut at one moment: those that leave the frame are copied."""
 
 
 def prepare(task: PrepareTask, models: Mapping[str, Model], max_pixels: int, workers: Workers) -> None:
@@ -62,11 +66,14 @@ def _cut_out(
     image: Pixels, crops: Sequence[Crop], size_px: int, fills: Sequence[Pixels], workers: Workers
 ) -> Sequence[Pixels]:
     pieces = np.empty((len(crops), size_px, size_px, 3), np.uint8)
+    at_once = _MAX_PIXELS_AT_ONCE // max(crop.side**2 for crop in crops)
+    parts = min(len(crops), at_once)
 
-    def cut_one(index: int) -> None:
-        pieces[index] = cut(image, crops[index], size_px, fills[index])
+    def cut_part(first: int) -> None:
+        for index in range(first, len(crops), parts):
+            pieces[index] = cut(image, crops[index], size_px, fills[index])
 
-    workers.each(cut_one, len(crops))
+    workers.each(cut_part, parts)
     return list(pieces)
 
 

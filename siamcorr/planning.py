@@ -52,20 +52,27 @@ def plan_templates(
     source: TemplateSource,
     model: str | None,
     models: Mapping[str, Model],
+    max_multiply_adds: float = inf,
     *,
-    handle: str | None = None,
+    updated: Lease | None = None,
     rate: float = 1.0,
 ) -> PrepareTask | TemplateTask:
-    """Return the task of making templates, or a generation of ``handle``; ``model`` embeds a frame's crops.
+    """Return the task of making templates, or a generation of ``updated``; ``model`` embeds a frame's crops.
 
     Raises:
+        InvalidArgument: names ``request``: to embed them is too much work; or ``model``: another made it.
         ModelNotFound: the frame's embedder is not loaded.
     """
+    handle = None if updated is None else updated.handle
     if not isinstance(source, Frame):
         return TemplateTask(TemplateKey(None), 1, source, handle, rate)
-    side = find_model(model, models).template_px
-    task = TemplateTask(TemplateKey(model), source.count, {}, handle, rate)
-    return PrepareTask(source, (task,), source.count * 3 * side**2)
+    if updated is not None:
+        updated.check_made_by(model)
+    made_by, count = find_model(model, models), source.count
+    _check_work(count * made_by.template_multiply_adds, max_multiply_adds)
+    made_bytes = count * _feature_bytes(made_by.template_shapes)
+    task = TemplateTask(TemplateKey(model), count, {}, handle, rate, made_bytes)
+    return PrepareTask(source, (task,), count * 3 * made_by.template_px**2)
 
 
 def plan_correlate(
@@ -113,6 +120,11 @@ class _Recipe:
     search_index: list[int] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
 
+    @property
+    def multiply_adds(self) -> int:
+        load = self.load
+        return len(self.slots) * load.pair_multiply_adds + len(self.searches) * load.region_multiply_adds
+
     def add(self, member: int, search: int, slot: int) -> None:
         self.template_index.append(self.members.setdefault(member, len(self.members)))
         self.search_index.append(self.searches.setdefault(search, len(self.searches)))
@@ -155,13 +167,16 @@ def _recipes(
         member = members[call.templates[template]]
         recipes[owns[member]].add(member, search, slot)
     used = [recipe for recipe in recipes.values() if recipe.slots]
-    multiply_adds = sum(len(recipe.slots) * recipe.load.pair_multiply_adds for recipe in used)
-    if multiply_adds > max_multiply_adds:
-        expected = f"at most {max_multiply_adds:.3g} (max_multiply_adds)"
-        raise InvalidArgument.found("request", f"{multiply_adds:.3g} multiply-adds", expected)
+    _check_work(sum(recipe.multiply_adds for recipe in used), max_multiply_adds)
     for recipe in used:
         recipe.choose_form(device)
     return used
+
+
+def _check_work(multiply_adds: int, most: float) -> None:
+    if multiply_adds > most:
+        expected = f"at most {most:.3g} (max_multiply_adds)"
+        raise InvalidArgument.found("request", f"{multiply_adds:.3g} multiply-adds", expected)
 
 
 def _recipe(call: CorrelateCall, own: _Own, models: Mapping[str, Model]) -> _Recipe:
@@ -169,14 +184,14 @@ def _recipe(call: CorrelateCall, own: _Own, models: Mapping[str, Model]) -> _Rec
     if call.is_network:
         return _network_recipe(find_model(model, models), str(model), call.output.map_dtype)
     key = _key(call, name, cast(RowForm, form), model, models)
-    return _Recipe(key, _load(call, key))
+    return _Recipe(key, _load(call, key, None if model is None else find_model(model, models)))
 
 
 def _own(call: CorrelateCall, lease: Lease, models: Mapping[str, Model]) -> _Own:
     name = call.tensor or (DEFAULT_TENSOR if DEFAULT_TENSOR in lease.rows else next(iter(lease.rows)))
     if call.is_network:
         model = _model_of(call, lease)
-        _check_made_for(find_model(model, models), lease)
+        _check_made_for(model, find_model(model, models), lease)
         return "", None, model
     is_named = bool(call.tensor) or name == DEFAULT_TENSOR or len(lease.rows) == 1
     if name not in lease.rows or not is_named:
@@ -193,24 +208,28 @@ def _model_of(call: CorrelateCall, lease: Lease) -> str:
     return model
 
 
-def _check_made_for(model: Model, lease: Lease) -> None:
-    """Refuse a template that a network could not use."""
+def _check_made_for(name: str, model: Model, lease: Lease) -> None:
+    """Refuse a template that a network could not use, or that another with the same shapes has made."""
     network_of(model)
     found = {name: row.form for name, row in lease.rows.items()}
     expected = {name: RowForm(shape, torch.float32) for name, shape in model.template_shapes.items()}
     if found != expected:
-        shapes = ", ".join(f"{name} {form.shape}" for name, form in found.items())
-        wanted = ", ".join(f"{name} {form.shape}" for name, form in expected.items())
+        shapes, wanted = (
+            ", ".join(f"{tensor} {form.shape}" for tensor, form in forms.items())
+            for forms in (found, expected)
+        )
         raise InvalidArgument.found("template", f"tensors {shapes:.120}", f"{model.name}'s {wanted:.120}")
+    lease.check_made_by(name)
 
 
 def _network_recipe(model: Model, name: str, dtype: str) -> _Recipe:
     network = network_of(model)
     load = Load(
         pair_bytes=network.pair_bytes,
-        region_bytes=sum(map(prod, model.search_shapes.values())) * _FLOAT_BYTES,
+        region_bytes=_feature_bytes(model.search_shapes),
         shared_bytes=0,
-        pair_multiply_adds=network.pair_multiply_adds + model.search_multiply_adds,
+        pair_multiply_adds=network.pair_multiply_adds,
+        region_multiply_adds=model.search_multiply_adds,
     )
     return _Recipe(NetworkKey(name, dtype), load)
 
@@ -233,7 +252,7 @@ def _search_shape(model: Model, tensor: str) -> Shape:
     return model.search_shapes[tensor]
 
 
-def _load(call: CorrelateCall, key: CorrelateKey) -> Load:
+def _load(call: CorrelateCall, key: CorrelateKey, model: Model | None) -> Load:
     resolved = resolve(key.correlation, key.template.shape, key.search, search_field="features")
     outputs, *cells = resolved.response
     weights, held = prod(resolved.weight), outputs
@@ -246,14 +265,20 @@ def _load(call: CorrelateCall, key: CorrelateKey) -> Load:
     channels, rows, cols = key.search
     pad_rows, pad_cols = key.correlation.padding
     widened = channels * (rows + 2 * pad_rows) * (cols + 2 * pad_cols)
-    is_as_uploaded = key.dtype == "float32" and pad_rows == pad_cols == 0
+    is_copied = pad_rows > 0 or pad_cols > 0 or (model is None and key.dtype != "float32")
+    embedded_bytes = 0 if model is None else _feature_bytes(model.search_shapes)
     epilogue = key.epilogue
     return Load(
         pair_bytes=held * prod(cells) * _FLOAT_BYTES,
-        region_bytes=0 if is_as_uploaded else widened * _FLOAT_BYTES,
+        region_bytes=embedded_bytes + (widened * _FLOAT_BYTES if is_copied else 0),
         shared_bytes=sum(len(raw) for raw in (epilogue.bias, epilogue.head, epilogue.head_bias) if raw),
         pair_multiply_adds=weights * prod(cells),
+        region_multiply_adds=0 if model is None else model.search_multiply_adds,
     )
+
+
+def _feature_bytes(shapes: Mapping[str, Shape]) -> int:
+    return sum(map(prod, shapes.values())) * _FLOAT_BYTES
 
 
 def _epilogue(call: CorrelateCall) -> Epilogue:

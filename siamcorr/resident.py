@@ -70,6 +70,15 @@ class Lease:
         """The model that made the template from an image, or None."""
         return None if self.origin is None else self.origin.model
 
+    def check_made_by(self, model: str | None) -> None:
+        """Check that no other model made the template: features of the same shapes would mean other things.
+
+        Raises:
+            InvalidArgument: names ``model``.
+        """
+        if self.model not in (None, model):
+            raise InvalidArgument.found("model", repr(model)[:80], f"{self.model}, which made the template")
+
     def check_same_form(self, specs: Specs) -> None:
         """Check that an update has the template's names, shapes and dtypes.
 

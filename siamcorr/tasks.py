@@ -90,12 +90,13 @@ class NetworkKey:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a key's tasks weigh: bytes for each pair, each search region and in all; work for each pair."""
+    """What a key's tasks weigh: bytes for each pair, each search region and in all; work for each of both."""
 
     pair_bytes: int
     region_bytes: int
     shared_bytes: int
     pair_multiply_adds: int
+    region_multiply_adds: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -140,7 +141,7 @@ class TemplateKey:
 class TemplateTask:
     """``count`` templates to make, or a generation of ``handle``, from ``features`` or from one crop each.
 
-    ``origin`` is set once there are crops.
+    ``made_bytes`` are those of all tensors that come of crops. ``origin`` is set once there are crops.
     """
 
     key: TemplateKey
@@ -148,6 +149,7 @@ class TemplateTask:
     features: Mapping[str, Array]
     handle: str | None = None
     rate: float = 1.0
+    made_bytes: int = 0
     crops: Sequence[Array] = ()
     origin: Origin | None = None
 
@@ -158,8 +160,8 @@ class TemplateTask:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that go up to the device."""
-        return sum(array.nbytes for array in [*self.features.values(), *self.crops])
+        """Bytes that go up to the device, and that come of them there."""
+        return sum(array.nbytes for array in [*self.features.values(), *self.crops]) + self.made_bytes
 
 
 @dataclass(slots=True, eq=False)

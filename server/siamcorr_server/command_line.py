@@ -80,7 +80,7 @@ class CommandLine:
         """Return the settings. What is wrong ends the process, with one line on stderr and code 2."""
         given = vars(self._parser.parse_args(arguments))
         if "models" in given:
-            given["models"] = {DEFAULT_MODEL: None} | dict(given["models"])
+            given["models"] = {DEFAULT_MODEL: None} | self._by_name(given["models"])
         engine_fields = {field.name for field in fields(EngineSettings)}
         engine = {name: given.pop(name) for name in engine_fields & given.keys()}
         try:
@@ -95,6 +95,14 @@ class CommandLine:
             message = message.removeprefix(error.field).removeprefix(":").strip()
             message = f"{flag}: {message}"
         self._parser.error(message)
+
+    def _by_name(self, models: Sequence[tuple[str, str | None]]) -> dict[str, str | None]:
+        named = dict(models)
+        if len(named) < len(models):
+            names = [name for name, _ in models]
+            twice = next(name for name in names if names.count(name) > 1)
+            self._parser.error(f"argument --model: found {twice!r:.80} twice, expected one file for a name")
+        return named
 
     def _add_network(self) -> None:
         add = self._add

@@ -6,6 +6,8 @@ A checkpoint is a pickle, and a pickle is a program. Rules:
   the rest. What it refuses is refused; there is no way round.
 - Numbers of numpy's, as authors' checkpoints have them beside the weights, become blanks: numpy's names
   stand for a class here that ignores what it is given.
+- What torch allows and takes as much memory as a number in the file says, without as many bytes of it, is
+  refused by its name wherever that stands: ``bytearray``, and tensors and storages that are made by size.
 - torch writes an archive without compression, so an archive is no larger than its file. Compressed
   entries, and entries that share their bytes, are refused before anything is unpacked.
 - torch reads a copy of the entries that were checked. Its own reader of archives and Python's could
@@ -32,6 +34,7 @@ __all__ = ["read_checkpoint"]
 
 _EXPECTED = "a checkpoint that torch.load reads with weights_only=True, or a safetensors file"
 _NUMPY = ("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+_MADE_BY_SIZE = (b"bytearray\n", b"Tensor\n", b"UntypedStorage\n", b"TypedStorage\n")  # in a pickle
 _ARCHIVE = b"PK\x03\x04"
 _HEADER_AT = 8  # in a safetensors file, behind the header's length: a JSON object
 _REFUSED_NAME = re.compile(r"GLOBAL ([\w.]+)")
@@ -80,6 +83,7 @@ def _read(file: BinaryIO, *, blank_foreign: bool) -> object:
         raise _Refused("it is empty")
     if head.startswith(_ARCHIVE):
         archive = _checked_copy(file)
+        _refuse_made_by_size(archive.getvalue())
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(archive) if blank_foreign else ()
         archive.seek(0)
         return _load(archive, [*_NUMPY, *foreign])
@@ -87,7 +91,15 @@ def _read(file: BinaryIO, *, blank_foreign: bool) -> object:
         from safetensors.torch import load  # noqa: PLC0415 - most files are not of this kind
 
         return load(file.read())
+    _refuse_made_by_size(file.read())
+    file.seek(0)
     return _load(file, _NUMPY)
+
+
+def _refuse_made_by_size(content: bytes) -> None:
+    for name in _MADE_BY_SIZE:
+        if name in content:
+            raise _Refused(f"it makes a {name.decode().strip()} by its size")
 
 
 def _load(file: BinaryIO, blanks: Iterable[str]) -> object:

@@ -69,7 +69,7 @@ class Hog:
     name = "hog"
     crop = CropSettings(context=0.5, template_px=127, search_px=255)
     stride = 8
-    transform = "ridge"
+    transform = "mean"
 
     def __init__(self, device: torch.device) -> None:
         """Prepare the weights of pixels in cells."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -35,7 +36,7 @@ def host(architecture: Architecture, transform: str | None, device: torch.device
     """
     chosen = architecture.transform if transform is None else transform
     if chosen != "none" or (architecture.tensors == (DEFAULT_TENSOR,) and architecture.head is None):
-        return model_of(_Features(architecture, device, workers), transform_of(chosen))
+        return _features_alone(architecture, chosen, device, workers)
     crop, names = architecture.crop, architecture.tensors
     template = _Side(architecture.template, names, crop.template_px, device, workers)
     search = _Side(architecture.search, names, crop.search_px, device, workers)
@@ -47,9 +48,19 @@ def host(architecture: Architecture, transform: str | None, device: torch.device
         search_shapes=search.shapes,
         templates=template,
         search=search,
+        template_multiply_adds=template.multiply_adds,
         search_multiply_adds=search.multiply_adds,
         network=_network(architecture, template, search, device, workers),
     )
+
+
+def _features_alone(
+    architecture: Architecture, transform: str, device: torch.device, workers: Workers
+) -> Model:
+    features = _Features(architecture, device, workers)
+    model = model_of(features, transform_of(transform))
+    template, search = (features.multiply_adds(size) for size in (model.template_px, model.crop.search_px))
+    return replace(model, template_multiply_adds=template, search_multiply_adds=search)
 
 
 def _network(
@@ -104,6 +115,9 @@ class _Features:
     def shape(self, size_px: int) -> tuple[int, int, int]:
         channels, rows, cols = self._sides[size_px].shapes[DEFAULT_TENSOR]
         return channels, rows, cols
+
+    def multiply_adds(self, size_px: int) -> int:
+        return self._sides[size_px].multiply_adds
 
     def __call__(self, crops: torch.Tensor) -> torch.Tensor:
         return self._sides[crops.shape[1]](crops)[DEFAULT_TENSOR]

@@ -49,8 +49,9 @@ class Model:
 
     ``template_shapes`` and ``search_shapes`` are those of one template's and one search region's features:
     a template's tensor slides over the search region's of the same name. ``from_search`` says that templates
-    are made from crops that are cut as search regions are. ``search_multiply_adds`` is the work of one search
-    region's, where it is counted. ``network`` has the model's own maps, or is None.
+    are made from crops that are cut as search regions are. ``template_multiply_adds`` and
+    ``search_multiply_adds`` are the work of one's features, where it is counted. ``network`` has the model's
+    own maps, or is None.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Model:
     templates: Embed
     search: Embed
     from_search: bool = False
+    template_multiply_adds: int = 0
     search_multiply_adds: int = 0
     network: Network | None = None
 

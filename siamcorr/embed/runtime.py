@@ -4,6 +4,8 @@ Rules:
 
 - Items of a batch run one by one, shared among threads: an item's numbers have the same bits in any company,
   because none of these libraries promises that for a batch. No operator uses more than one thread.
+- Off the CPU one thread gives the orders: they wait in one queue there, and what keeps cuDNN to full
+  precision is set for the whole process, so a thread that is done would take it from one that is not.
 - Both runtimes have one interface, and are given the same module. For ONNX Runtime it is traced and exported
   once, in memory.
 
@@ -52,6 +54,7 @@ class Runtime(Protocol):
 
 def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Workers) -> Runtime:
     """Return what runs ``module`` on the device of ``examples``: one item (1, ...) for each of its inputs."""
+    module.eval()
     shapes, multiply_adds = _measured(module, examples)
     if examples[0].device.type == "cpu" and find_spec("onnxruntime") is not None:
         return _OnnxRuntime(module, examples, shapes, multiply_adds, workers)
@@ -78,7 +81,11 @@ class _Torch:
                 for output, result in zip(outputs, results, strict=True):
                     output[index] = result[0]
 
-        self._workers.each(run, len(inputs[0]))
+        if device.type == "cpu":
+            self._workers.each(run, len(inputs[0]))
+        else:
+            for index in range(len(inputs[0])):
+                run(index)
         return outputs
 
 
@@ -139,7 +146,7 @@ def _exported(module: nn.Module, examples: Sequence[torch.Tensor], names: Sequen
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the exporter that is rejected above
         torch.onnx.export(
-            module.eval(),
+            module,
             tuple(examples),
             file,  # type: ignore[arg-type]  # documented, but not declared
             input_names=list(names),

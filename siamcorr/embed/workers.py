@@ -23,7 +23,10 @@ class Workers:
         self._pool = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="siamcorr-worker")
 
     def each(self, work: Callable[[int], object], count: int) -> None:
-        """Call ``work`` with 0 to ``count`` - 1, once each, and wait for all; its first error is raised."""
+        """Call ``work`` with 0 to ``count`` - 1, once each, and wait for all; its first error is raised.
+
+        Threads that are busy for another caller are not waited for.
+        """
         left = iter(range(count))  # of which a thread takes the next one, and no other the same
 
         def serve() -> None:
@@ -34,8 +37,9 @@ class Workers:
         try:
             serve()
         finally:
-            wait(helpers)
-        for helper in helpers:
+            started = [helper for helper in helpers if not helper.cancel()]
+            wait(started)
+        for helper in started:
             helper.result()
 
     def close(self) -> None:

@@ -94,6 +94,10 @@ def told(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
         ("--threads 0", "--threads: found 0"),
         ("--evict maybe", "argument --evict: invalid choice: 'maybe'"),
         ("--model nanotrackv3=", "argument --model: found 'nanotrackv3=', expected NAME or NAME=FILE"),
+        (
+            "--model hog+mean --model dcfnet=a --model dcfnet=b",
+            "argument --model: found 'dcfnet' twice, expected one file for a name",
+        ),
         ("--model =net.pt", "argument --model: found '=net.pt', expected NAME or NAME=FILE"),
         ("--warm naive", "argument --warm: warm_shapes: found 'naive', expected KIND:CxHxW:CxHxW"),
         ("--warm naive:8x3:8x9x9", "argument --warm: warm_shapes: found"),

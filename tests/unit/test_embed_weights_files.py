@@ -55,6 +55,29 @@ class Program:
         return os.mkdir, (self.trace,)
 
 
+class MadeBySize:
+    """Takes as much memory as it says when it is unpickled, and a few bytes of the file."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.kind, (1 << 20,)
+
+
+@pytest.mark.parametrize("kind", [bytearray, torch.Tensor, torch.FloatTensor, torch.UntypedStorage])
+@pytest.mark.parametrize("archive", [True, False], ids=["archive", "before torch 1.6"])
+def test_what_takes_more_memory_than_the_file_has_bytes_is_refused_unread(
+    file: Path, archive: bool, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"state_dict": STATE, "beside": MadeBySize(kind)}
+    torch.save(content, file, _use_new_zipfile_serialization=archive)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    name = "Tensor" if kind is torch.FloatTensor else kind.__name__
+    with pytest.raises(InvalidArgument, match=rf"refused \(it makes a {name} by its size\)"):
+        read_checkpoint(str(file))
+
+
 @pytest.mark.parametrize("blank_foreign", [False, True])
 @pytest.mark.parametrize("archive", [True, False], ids=["archive", "before torch 1.6"])
 @pytest.mark.parametrize("place", ["weight", "beside"])
@@ -196,3 +219,11 @@ def test_the_converter_says_what_it_refuses(file: Path, capsys: pytest.CaptureFi
     assert convert.main([str(file), str(file.with_suffix(".safetensors"))]) == 2
     assert capsys.readouterr().err.startswith("model: found a list in ")
     assert not file.with_suffix(".safetensors").exists()
+
+
+def test_the_converter_says_that_it_cannot_write(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(STATE, file)
+    assert convert.main([str(file), str(tmp_path / "none" / "net.safetensors")]) == 2
+    assert "net.safetensors' could not be written: " in capsys.readouterr().err

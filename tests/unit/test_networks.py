@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,10 @@ def test_its_features_can_be_correlated_plainly(engine: Engine) -> None:
         {"sum_channels": True},
         {"precision": "bfloat16"},
         {"wire_dtype": "float16"},
+        {"padding": [1, 1]},
+        {"stride": np.array([2, 2])},
+        {"gain": np.array([1.0, 2.0])},
+        {"output": np.array(["map", "both"])},
     ],
     ids=lambda options: next(iter(options)),
 )
@@ -165,10 +170,29 @@ def test_a_template_without_its_tensors_is_refused(engine: Engine) -> None:
         engine.correlate(complete, **frame, model="large")
 
 
+def test_another_model_is_refused_though_its_shapes_are_the_same() -> None:
+    models = {"one": small_network(), "other": small_network()}
+    with Engine(EngineSettings(device="cpu", models={}), models=models) as engine:
+        template = engine.create_template(image=IMAGE, box=BOXES[0], model="one")
+        frame: dict[str, Any] = {"image": IMAGE, "box": BOXES[0], "kind": "network"}
+        error = refused(engine.correlate, template, **frame, model="other")
+        again = refused(engine.update_template, template, image=IMAGE, box=BOXES[0], model="other")
+    assert str(error) == str(again) == "model: found 'other', expected one, which made the template"
+
+
 def test_a_calls_work_is_bounded() -> None:
     settings = EngineSettings(device="cpu", models={}, max_multiply_adds=4 * 3 * 49)
     with Engine(settings, models={"small": small_network()}) as engine:
         template = engine.create_template(image=IMAGE, box=BOXES[0], model="small")
         engine.correlate(template, image=IMAGE, box=BOXES[0], kind="network")
         error = refused(engine.correlate, [template], image=IMAGE, box=BOXES[:2], kind="network")
+        assert "multiply-adds" in str(error)
+
+
+def test_the_work_of_new_templates_is_bounded() -> None:
+    settings = EngineSettings(device="cpu", models={}, max_multiply_adds=9)
+    model = replace(small_network(), template_multiply_adds=5)
+    with Engine(settings, models={"small": model}) as engine:
+        engine.create_template(image=IMAGE, box=BOXES[0], model="small")
+        error = refused(engine.create_templates, image=IMAGE, boxes=BOXES[:2], model="small")
         assert "multiply-adds" in str(error)

@@ -259,7 +259,7 @@ def test_templates_of_a_model_that_is_not_loaded_are_refused(model: str | None) 
 
 def test_features_are_one_template_whatever_their_tensors() -> None:
     source = {"cls": X[0], "loc": X[1]}
-    task = plan_templates(source, None, {}, handle="tpl_a", rate=0.5)
+    task = plan_templates(source, None, {}, updated=lease("tpl_a"), rate=0.5)
     assert isinstance(task, TemplateTask)
     assert (task.size, task.size_bytes, task.handle, task.rate) == (1, X.nbytes, "tpl_a", 0.5)
     assert task.key == plan_templates({"features": X[0]}, None, {}).key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -30,12 +31,24 @@ class Net(nn.Module):
 
 
 @pytest.fixture(params=["onnxruntime", "torch"])
-def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Runtime:
-    if request.param == "torch":
+def runtime_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def made(
+    name: str, monkeypatch: pytest.MonkeyPatch, module: nn.Module, examples: Sequence[torch.Tensor]
+) -> Runtime:
+    if name == "torch":
         monkeypatch.setattr(runtime, "find_spec", lambda _: None)
-    made = runtime_of(Net().eval().requires_grad_(False), EXAMPLES, Workers(2))
-    assert (type(made).__name__ == "_Torch") == (request.param == "torch")
-    return made
+    run = runtime_of(module, examples, Workers(2))
+    assert (type(run).__name__ == "_Torch") == (name == "torch")
+    return run
+
+
+@pytest.fixture
+def run(runtime_name: str, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    return made(runtime_name, monkeypatch, Net().eval().requires_grad_(False), EXAMPLES)
 
 
 def random_inputs(count: int) -> list[torch.Tensor]:
@@ -76,6 +89,35 @@ def test_a_callers_autocast_does_not_lower_the_precision(run: Runtime) -> None:
 
 def test_multiply_adds_are_those_of_convolutions_and_linear_layers(run: Runtime) -> None:
     assert run.multiply_adds == 8 * 81 * 27 + 8 * 81 * 8 + 4 * 8
+
+
+def test_a_module_is_run_as_it_is_used_and_not_as_it_is_trained(
+    runtime_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norm = nn.BatchNorm2d(3).requires_grad_(False)
+
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = norm
+
+        def forward(self, crop: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (self.norm(crop),)
+
+    crops = torch.full((2, 3, 4, 4), 5.0)
+    (found,) = made(runtime_name, monkeypatch, Normed(), [crops[:1]])(crops)
+    torch.testing.assert_close(found, crops, rtol=1e-4, atol=0)
+    assert torch.equal(norm.state_dict()["running_mean"], torch.zeros(3))
+
+
+def test_off_the_cpu_one_thread_runs_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "in_full_precision", lambda _: nullcontext())  # it knows no meta device
+    workers = Workers(2)
+    monkeypatch.setattr(workers, "each", lambda *_: pytest.fail("threads share the items"))
+    examples = [example.to("meta") for example in EXAMPLES]
+    run = runtime_of(Net().to("meta").requires_grad_(False), examples, workers)
+    outputs = run(*(example.expand(5, -1, -1, -1) for example in examples))
+    assert [tuple(output.shape) for output in outputs] == [(5, 8, 9, 9), (5, 4)]
 
 
 @pytest.mark.parametrize("broken", [lambda: runtime_of(nn.Conv2d(3, 1, 40), EXAMPLES[:1], Workers(1))])

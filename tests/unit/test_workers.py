@@ -26,6 +26,28 @@ def test_items_run_side_by_side() -> None:
     workers.close()
 
 
+def test_nobody_waits_for_threads_that_are_busy_for_another_caller() -> None:
+    workers, opened = Workers(2), threading.Event()
+    busy = threading.Barrier(3, timeout=PATIENCE_S)
+
+    def work(_: int) -> None:
+        busy.wait()
+        opened.wait()
+
+    other = threading.Thread(target=workers.each, args=(work, 2))
+    other.start()
+    busy.wait()
+    done = threading.Thread(target=workers.each, args=(lambda _: None, 2))
+    done.start()
+    done.join(PATIENCE_S)
+    waits = done.is_alive()
+    opened.set()
+    other.join()
+    done.join()
+    workers.close()
+    assert not waits
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_comes_out_once_nothing_runs_any_more(threads: int) -> None:
     workers, running = Workers(threads), Counter[str]()
