@@ -1,4 +1,7 @@
-"""Fixtures: the shared data, found through SIAMCORR_SHARED (without it tests skip), and torch's threads."""
+"""Fixtures: the shared data, found through SIAMCORR_SHARED (without it tests skip), and torch's threads.
+
+No property test has a time limit.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import golden
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes depends on the machine's load
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

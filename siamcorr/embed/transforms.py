@@ -25,10 +25,15 @@ Rules:
 - ``mean`` and ``ridge`` are scaled to answer 1 to the crop that they were made from, at its middle.
 - Features that vanish, as those of a black crop do, make a template that answers 0.
 
-Ways rejected, by the SiamFC tracker's mean overlap in six sequences, begun anew every 60 frames:
+Ways rejected, by the SiamFC tracker's mean overlap over six sequences of OTB and VOT2015, begun anew every
+60 frames and followed for 100, with ``hog`` and a blend of 1 % a frame. It is 0.66 for ``mean`` and
+``ridge``:
 
-- A cosine window over the whole search region, as published: REJECTED_HANN. Its filter answers to what is
-  around the target, wherever that goes.
+- A cosine window over the whole search region, as published, instead of a Gaussian about the target, with a
+  tenth of the penalty: 0.58. The filter holds on to what is around the target.
+- A regression over the shifts inside the search region alone, which nothing wraps around, solved in its dual
+  form: 0.65. It needs a matrix of as many rows and columns as there are shifts.
+- A tenth of the penalty, and a response from 0.06 to 0.1 of a template wide: no gain above 0.005.
 """
 
 from __future__ import annotations

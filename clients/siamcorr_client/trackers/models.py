@@ -18,7 +18,7 @@ __all__ = ["SETTINGS", "settings_for"]
 SETTINGS: Mapping[str, TrackerSettings] = MappingProxyType(
     {
         "hog": SiamFCSettings(),
-        "dcfnet": SiamFCSettings(),
+        "dcfnet": SiamFCSettings(template_px=84, search_px=164),
         "siamfc": SiamFCSettings(gain=1e-3),
         "siamrpn": AnchorSettings(penalty_k=0.055, window_influence=0.42, rate=0.295, search_px=271),
         "siamrpnpp_alexnet": AnchorSettings(penalty_k=0.16, window_influence=0.4, rate=0.3, search_px=287),
