@@ -68,7 +68,7 @@ def load_model(name: str, path: str | None, device: torch.device, workers: Worke
         raise InvalidArgument.found("model", repr(name)[:80], f"one of {', '.join(MODELS)}")
     chosen = transform if plus else None
     if base == "hog":
-        return _hog(path, chosen, device)
+        return _hog(path, chosen, device, workers)
     if path is None:
         raise InvalidArgument.found("model", f"no file for {base}", "the path of its state dict")
     architecture = import_module(f"siamcorr.embed.{NETWORKS[base]}").build(read_state_dict(path))
@@ -87,10 +87,10 @@ def find_model(name: str | None, models: Mapping[str, Model]) -> Model:
     raise ModelNotFound(f"model: found {name!r:.80}, expected one that is loaded: {loaded}", field="model")
 
 
-def _hog(path: str | None, transform: str | None, device: torch.device) -> Model:
+def _hog(path: str | None, transform: str | None, device: torch.device, workers: Workers) -> Model:
     if path is not None:
         raise InvalidArgument.found("model", f"a file for hog, {path[:80]!r}", "none: hog has no weights")
     from siamcorr.embed.hog import Hog  # noqa: PLC0415 - only the models that are asked for are loaded
 
-    hog = Hog(device)
+    hog = Hog(device, workers)
     return model_of(hog, transform_of(hog.transform if transform is None else transform))

@@ -37,6 +37,7 @@ import math
 
 import torch
 
+from siamcorr.embed.workers import Workers
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import CropSettings
 from siamcorr.precision import in_full_precision
@@ -62,6 +63,7 @@ class Hog:
 
     Args:
         device: where the crops are and the features shall be.
+        workers: who shares the crops of a call, on CPUs; None is the caller alone.
 
     >>> hog = Hog(torch.device("cpu"))
     >>> hog(torch.zeros(2, 255, 255, 3, dtype=torch.uint8)).shape
@@ -73,8 +75,9 @@ class Hog:
     stride = 8
     transform = "mean"
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, workers: Workers | None = None) -> None:
         """Prepare the weights of pixels in cells."""
+        self._workers = workers if workers is not None and device.type == "cpu" else Workers(1)
         sizes = (self.crop.template_px, self.crop.search_px)
         self._pools = {size_px: _pooling_matrix(size_px, self.stride).to(device) for size_px in sizes}
 
@@ -94,9 +97,12 @@ class Hog:
             expected = f"uint8 (N, S, S, 3), S being {' or '.join(map(str, self._pools))}"
             raise InvalidArgument.found("crops", f"{crops.dtype} {tuple(crops.shape)}", expected)
         features = torch.empty((len(crops), *self.shape(size_px)), device=crops.device)
-        with in_full_precision(crops.device):
-            for index, crop in enumerate(crops):
-                features[index] = _cells(crop, self._pools[size_px])
+
+        def embed(index: int) -> None:
+            with torch.inference_mode(), in_full_precision(crops.device):
+                features[index] = _cells(crops[index], self._pools[size_px])
+
+        self._workers.each(embed, len(crops))
         return features
 
 
