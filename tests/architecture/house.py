@@ -74,4 +74,5 @@ PACKAGES: dict[str, frozenset[str]] = {
     "siamcorr_client": CLIENT | {"siamcorr.light"},
     "siamcorr_demo": IMAGES | {"PIL", "siamcorr", "siamcorr_client", "siamcorr_eval", "tqdm"},
     "siamcorr_eval": IMAGES | {"matplotlib", "siamcorr", "siamcorr_client", "trax"},
+    "siamcorr_load": CLIENT | {"PIL", "siamcorr.light", "siamcorr_client"},
 }

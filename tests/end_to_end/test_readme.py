@@ -27,6 +27,8 @@ from siamcorr_demo.clip import Clip
 from siamcorr_demo.options import read_options
 from siamcorr_eval.__main__ import main as evaluate
 from siamcorr_eval.options import read_options as read_eval_options
+from siamcorr_load.__main__ import main as load
+from siamcorr_load.options import read_options as read_load_options
 from siamcorr_server.__main__ import main as serve
 from siamcorr_server.command_line import CommandLine
 from siamcorr_server.config import ServerConfig
@@ -163,6 +165,7 @@ def test_every_command_that_is_shown_is_taken(tmp_path: Path, monkeypatch: pytes
         "siamcorr-server": CommandLine().read,
         "siamcorr-demo": lambda arguments: read_options(arguments, has_screen=True),
         "siamcorr-eval": read_eval_options,
+        "siamcorr-load": read_load_options,
         "siamcorr-explain": lambda arguments: explain([*arguments, "--repeats", "1"]),
     }
     programs = set()
@@ -175,13 +178,14 @@ def test_every_command_that_is_shown_is_taken(tmp_path: Path, monkeypatch: pytes
 
 
 def test_every_flag_that_is_named_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    programs = serve, demonstrate, explain, evaluate
-    of_server, of_demo, of_explain, of_eval = (flags_in(help_of(program, capsys)) for program in programs)
+    programs = serve, demonstrate, explain, evaluate, load
+    of_server, of_demo, of_explain, of_eval, of_load = (flags_in(help_of(one, capsys)) for one in programs)
     assert len(flags_in(section("Running it"))) > 5
     assert flags_in(section("Running it")) <= of_server
     assert flags_in(section("The demo")) <= of_demo
     assert flags_in(section("Evaluate a tracker")) <= of_eval
-    assert flags_in(README) <= of_server | of_demo | of_explain | of_eval
+    assert flags_in(section("Load test")) <= of_load
+    assert flags_in(README) <= of_server | of_demo | of_explain | of_eval | of_load
 
 
 @pytest.mark.parametrize("page", [*PAGES, *DOCS])

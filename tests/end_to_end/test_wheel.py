@@ -102,6 +102,7 @@ def test_every_command_is_a_function_of_the_wheel(installed: Path) -> None:
         "siamcorr-demo",
         "siamcorr-eval",
         "siamcorr-explain",
+        "siamcorr-load",
         "siamcorr-server",
         "siamcorr-trax",
     }
@@ -122,7 +123,7 @@ def test_the_licence_and_the_extras_are_told(installed: Path) -> None:
     told = metadata(installed)
     assert told["License-Expression"] == "Apache-2.0"
     assert list(installed.glob("siamcorr-*.dist-info/licenses/LICENSE"))
-    assert set(told.get_all("Provides-Extra", ())) == {"engine", "server", "demo", "eval"}
+    assert set(told.get_all("Provides-Extra", ())) == {"engine", "server", "demo", "eval", "load"}
 
 
 def test_the_base_install_is_a_client(base_install: list[Path]) -> None:
@@ -151,6 +152,7 @@ def test_what_needs_torch_names_the_extra(statement: str, base_install: list[Pat
         ("siamcorr_demo.start", "main", "siamcorr[demo]"),
         ("siamcorr_eval.start", "main", "siamcorr[eval]"),
         ("siamcorr_eval.start", "trax_main", "vot-trax"),
+        ("siamcorr_load.start", "main", "siamcorr[load]"),
     ],
 )
 def test_a_program_without_its_extra_says_so_in_one_line(

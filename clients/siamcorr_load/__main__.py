@@ -1,0 +1,127 @@
+"""The program ``siamcorr-load``: from the command line to the verdict.
+
+Exit codes: 0 for a valid run; 1 for one that cannot be believed, a comparison that found worse, or a server
+that is not sound after chaos; 2 when something is wrong with the command, its files or the server; 128 and
+the signal's number after a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from siamcorr.errors import InvalidArgument, SiamcorrError
+from siamcorr_load.capacity import find_capacity
+from siamcorr_load.chaos import run_chaos
+from siamcorr_load.compare import compare, exit_code
+from siamcorr_load.controller import run
+from siamcorr_load.live import Live, Plan
+from siamcorr_load.options import Options, read_options
+from siamcorr_load.page import page
+from siamcorr_load.report import aftermath_text, capacity_text, comparison_text, point_text, run_text
+from siamcorr_load.report_units import count_text
+from siamcorr_load.results import Capacity, CapacityPoint, Run, from_json, to_json
+from siamcorr_load.settings import Load
+
+__all__ = ["main"]
+
+_CAPACITY_TIMEOUT_S = 1.0
+"""In the search for the capacity nothing is waited for much longer than a period: overload would pile up."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the load test; return the exit code."""
+    options = read_options(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if options.load is None:
+            return _compare(options)
+        if options.chaos is not None:
+            return _chaos(options.chaos, options.load, options.ttl_s)
+        return _load(options, options.load)
+    except SiamcorrError as error:
+        print(f"siamcorr-load: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _load(options: Options, load: Load) -> int:
+    result: Run | Capacity
+    if options.find_capacity:
+        result = _capacity(load, tell=lambda point: _tell(options, point_text(point)))
+        print(capacity_text(result))
+    else:
+        with nullcontext() if options.quiet else Live(_plan(load), sys.stderr) as live:
+            result = run(load, live.window if live else lambda _: None)
+        print(run_text(result))
+    if options.json is not None:
+        _write(options.json, to_json(result))
+    if options.html is not None:
+        _write(options.html, page(result))
+    return 0 if result.verdict.is_valid else 1
+
+
+def _capacity(load: Load, tell: Callable[[CapacityPoint], None]) -> Capacity:
+    """Vary the cameras; each has as many targets as the load says."""
+    timeout_s = min(load.timeout_s, max(_CAPACITY_TIMEOUT_S, 4 * load.period_s))
+    load = dataclasses.replace(load, headroom=False, max_windows=load.windows, timeout_s=timeout_s)
+    return find_capacity(
+        lambda cameras: run(dataclasses.replace(load, cameras=cameras)),
+        targets_each=load.targets,
+        first=load.cameras,
+        tell=tell,
+    )
+
+
+def _compare(options: Options) -> int:
+    a, b = (from_json(_read(path), Run) for path in options.compare or ())
+    comparison = compare(a, b)
+    print(comparison_text(comparison))
+    if options.json is not None:
+        _write(options.json, to_json(comparison))
+    return exit_code(comparison)
+
+
+def _chaos(mode: str, load: Load, ttl_s: float) -> int:
+    aftermath = asyncio.run(run_chaos(mode, load.server, ttl_s=ttl_s, seed=load.seed))
+    print(aftermath_text(aftermath))
+    return int(bool(aftermath.faults))
+
+
+def _plan(load: Load) -> Plan:
+    return Plan(
+        title=f"{count_text(load.cameras * load.targets)} targets at {load.fps:g} fps",
+        warm_up_s=load.warm_up_s,
+        window_s=load.window_s,
+        windows=load.windows * load.repeats,
+        max_windows=load.max_windows * load.repeats,
+    )
+
+
+def _tell(options: Options, line: str) -> None:
+    if not options.quiet:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidArgument.found(str(path), error.strerror, "a file of siamcorr-load --json") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgument.found(str(path), error.strerror, "a file to write") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""What became better or worse from one run to another, beyond noise.
+
+Rules:
+
+- The noise is learnt from the runs: from how their windows differ among themselves, and their repeats, where
+  they have some. Few windows tell little of their own spread, by chance too little, so that what is usual for
+  a measure counts beside it as if seen before (a moderated t test: Smyth, "Linear models and empirical Bayes
+  methods", 2004).
+- Windows of one run do not show what differs between runs, such as where memory and processes came to lie. So
+  the spread between runs counts too: that of the repeats, and the usual one, or on a noisy machine that of
+  the windows, where there are few.
+- Times and rates are compared as ratios, shares as differences.
+- A measure has changed when its change exceeds ``noise``, which chance alone does once in 25 times. A
+  wrong answer is no noise.
+
+Rejected: tests on all single latencies. Within a run they depend on one another, so that with their number
+every difference becomes significant, between two runs of the same server too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, mean
+
+from siamcorr_load.results import Comparison, ComparisonRow, Json, Repeat, Run, Window
+
+__all__ = ["BETTER", "MIXED", "NO_DIFFERENCE", "SAME", "WORSE", "compare", "exit_code"]
+
+BETTER, WORSE, SAME, MIXED, NO_DIFFERENCE = "better", "worse", "same", "mixed", "no difference"
+
+_SEEN_BEFORE = 4  # how many degrees of freedom the usual spreads are worth
+_CHANCE = 0.02  # on either side
+_LEAST_SHARE = 0.002  # a smaller difference between shares is of no interest
+
+_ASIDE = frozenset({"server", "server_pid", "seed", "headroom", "windows", "max_windows", "repeats"})
+"""Settings in which two runs may differ and still have met the same load."""
+
+_MOMENTARY = frozenset({"load_average"})
+"""What is said of a machine and changes by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """A measure of a run, where to read it, and how much it usually varies."""
+
+    name: str
+    whole: Callable[[Run], float]
+    window: Callable[[Window], float]
+    repeat: Callable[[Repeat], float] | None
+    more_is_better: bool
+    window_spread: float
+    run_spread: float
+    is_share: bool = False
+
+
+_MEASURES = (
+    _Measure(
+        "answers a second",
+        lambda run: run.throughput_per_s,
+        lambda window: window.throughput_per_s,
+        lambda repeat: repeat.throughput_per_s,
+        more_is_better=True,
+        window_spread=0.02,
+        run_spread=0.015,
+    ),
+    _Measure(
+        "latency p50",
+        lambda run: run.latency.p50_s,
+        lambda window: window.p50_s,
+        lambda repeat: repeat.p50_s,
+        more_is_better=False,
+        window_spread=0.03,
+        run_spread=0.02,
+    ),
+    _Measure(
+        "latency p90",
+        lambda run: run.latency.p90_s,
+        lambda window: window.p90_s,
+        None,
+        more_is_better=False,
+        window_spread=0.05,
+        run_spread=0.03,
+    ),
+    _Measure(
+        "latency p99",
+        lambda run: run.latency.p99_s,
+        lambda window: window.p99_s,
+        lambda repeat: repeat.p99_s,
+        more_is_better=False,
+        window_spread=0.20,
+        run_spread=0.20,
+    ),
+    _Measure(
+        "latency p99.9",
+        lambda run: run.latency.p999_s,
+        lambda window: window.p999_s,
+        None,
+        more_is_better=False,
+        window_spread=0.50,
+        run_spread=0.50,
+    ),
+    _Measure(
+        "on time",
+        lambda run: run.on_time_rate,
+        lambda window: window.on_time / window.sent if window.sent else 0.0,
+        lambda repeat: repeat.on_time_rate,
+        more_is_better=True,
+        window_spread=0.001,
+        run_spread=0.001,
+        is_share=True,
+    ),
+    _Measure(
+        "answered",
+        lambda run: run.ok / run.sent if run.sent else 0.0,
+        lambda window: window.ok / window.sent if window.sent else 0.0,
+        None,
+        more_is_better=True,
+        window_spread=0.001,
+        run_spread=0.001,
+        is_share=True,
+    ),
+)
+
+
+def compare(a: Run, b: Run) -> Comparison:
+    """Compare run ``b`` with run ``a``, the one before.
+
+    Returns:
+        A row for each measure that both runs have; whether ``b`` is better, worse, mixed or shows no
+        difference; and what makes the comparison doubtful, a sentence each.
+    """
+    rows = tuple(row for measure in _MEASURES if (row := _row(measure, a, b)) is not None)
+    verdicts = {row.verdict for row in rows} - {SAME}
+    if b.wrong_answers > 0 and a.wrong_answers == 0:
+        verdicts = {WORSE}
+    if len(verdicts) == 2:
+        return Comparison(rows, MIXED, _warnings(a, b))
+    return Comparison(rows, verdicts.pop() if verdicts else NO_DIFFERENCE, _warnings(a, b))
+
+
+def exit_code(comparison: Comparison) -> int:
+    """Return what a command says to a CI: 1 where something became worse, else 0."""
+    return int(comparison.verdict in {WORSE, MIXED})
+
+
+def _row(measure: _Measure, a: Run, b: Run) -> ComparisonRow | None:
+    before, after = measure.whole(a), measure.whole(b)
+    if before <= 0 or after <= 0:
+        return None
+    change = after / before - 1
+    if measure.is_share:
+        margin = max(_margin(measure, a, b), _LEAST_SHARE)
+        noise, is_beyond = margin / before, abs(after - before) > margin
+    else:
+        margin = _margin(measure, a, b)
+        noise, is_beyond = math.expm1(margin), abs(math.log(after / before)) > margin
+    verdict = SAME
+    if is_beyond:
+        verdict = BETTER if (change > 0) == measure.more_is_better else WORSE
+    return ComparisonRow(measure.name, before, after, change, noise, verdict)
+
+
+def _margin(measure: _Measure, a: Run, b: Run) -> float:
+    """Return what the difference exceeds by chance once in twenty-five times: of logarithms, or of shares."""
+    windows = [[measure.window(window) for window in run.windows] for run in (a, b)]
+    within, freedom = _spread(measure, windows, measure.window_spread)
+    repeats = [
+        [] if measure.repeat is None else [measure.repeat(one) for one in run.repeats] for run in (a, b)
+    ]
+    between, _ = _spread(measure, repeats, max(measure.run_spread, within))
+    variance = sum(
+        within**2 / max(1, len(of_windows)) + between**2 / max(1, len(of_repeats))
+        for of_windows, of_repeats in zip(windows, repeats, strict=True)
+    )
+    return _t_quantile(freedom) * math.sqrt(variance)
+
+
+def _spread(measure: _Measure, groups: Sequence[Sequence[float]], usual: float) -> tuple[float, int]:
+    """Return the standard deviation within groups, moderated by the usual one, and its degrees of freedom."""
+    squares, freedom = _SEEN_BEFORE * usual**2, _SEEN_BEFORE
+    for group in groups:
+        values = list(group) if measure.is_share else [math.log(value) for value in group if value > 0]
+        if len(values) > 1:
+            middle = mean(values)
+            squares += sum((value - middle) ** 2 for value in values)
+            freedom += len(values) - 1
+    return math.sqrt(squares / freedom), freedom
+
+
+def _t_quantile(freedom: int) -> float:
+    """Return the t that chance exceeds with _CHANCE, right to 1 % from 4 degrees of freedom on."""
+    z = NormalDist().inv_cdf(1 - _CHANCE)  # with Cornish and Fisher's expansion
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
+def _warnings(a: Run, b: Run) -> tuple[str, ...]:
+    warnings = []
+    for name, run in (("the first", a), ("the second", b)):
+        if not run.verdict.is_valid:
+            warnings.append(f"{name} run is not valid: {'; '.join(run.verdict.reasons)}")
+        if len(run.windows) < 2:
+            warnings.append(f"{name} run has too few windows to learn its noise from")
+    if differ := _differing(a.settings, b.settings, _ASIDE):
+        warnings.append(f"the runs differ in their settings: {', '.join(differ)}")
+    if differ := _differing(a.machine, b.machine, _MOMENTARY):
+        warnings.append(f"the runs were made on machines that differ: {', '.join(differ)}")
+    if b.wrong_answers:
+        warnings.append(f"wrong answers in the second run: {b.wrong_answers}")
+    return tuple(warnings)
+
+
+def _differing(a: Mapping[str, Json], b: Mapping[str, Json], aside: frozenset[str]) -> list[str]:
+    # Through JSON a tuple becomes a list.
+    names = sorted((set(a) | set(b)) - aside)
+    return [name for name in names if json.dumps(a.get(name)) != json.dumps(b.get(name))]

@@ -1,0 +1,243 @@
+"""A run: generators in processes of their own, one start for all, windows until they agree, and one result.
+
+All windows after the warm-up count. To report only those that agree would leave out the stall that made the
+others disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from siamcorr.errors import InternalError, InvalidArgument, ServerUnavailable
+from siamcorr_load import null_server
+from siamcorr_load.machine import describe, resident_bytes
+from siamcorr_load.recorder import Tally
+from siamcorr_load.results import Memory, Repeat, Run, Window
+from siamcorr_load.settings import Load
+from siamcorr_load.verdict import agree, judge
+from siamcorr_load.worker import work
+
+__all__ = ["Measured", "OnWindow", "measure_headroom", "run", "summary"]
+
+OnWindow = Callable[[Window], None]
+"""Told each window as it closes."""
+
+_SPAWN = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
+_READY_S = 120.0
+_LEAD_S = 0.2
+_PATIENCE_S = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """What the generators counted, window by window, and the memory that they had."""
+
+    tallies: tuple[Tally, ...]
+    windows: tuple[Window, ...]
+    own_bytes: int | None = None
+    server_bytes: int | None = None
+
+
+def run(load: Load, on_window: OnWindow = lambda _: None) -> Run:
+    """Load the server, and say how it went.
+
+    Raises:
+        ServerUnavailable: the server, or a generator, failed before anything could be measured.
+    """
+    most = min(load.cameras, load.concurrency or load.cameras)  # a process without work would say nothing
+    load = dataclasses.replace(load, processes=min(load.processes, most))
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    repeats = [_measure(load, on_window) for _ in range(load.repeats)]
+    reached = measure_headroom(load) if load.headroom else None
+    return summary(load, repeats, started=started, null_per_s=reached)
+
+
+def measure_headroom(load: Load) -> float:
+    """Return the requests a second that the same generators bring to a server that answers at once."""
+    with _process(null_server.serve) as pipe:
+        closed = dataclasses.replace(
+            load,
+            server=_receive(pipe, _READY_S),
+            concurrency=4 * load.processes,
+            life_s=None,
+            update_every=0,
+            shared_memory=False,
+            stream=False,
+            warm_up_s=0.5,
+            window_s=0.5,
+            windows=3,
+            max_windows=3,
+            check_every=0,
+            server_pid=None,
+        )
+        measured = _measure(closed, lambda _: None)
+    return sum(window.ok for window in measured.windows) / sum(one.seconds for one in measured.windows)
+
+
+def summary(load: Load, repeats: Sequence[Measured], *, started: str, null_per_s: float | None = None) -> Run:
+    """Merge what repeats of a load have measured into one result."""
+    total = Tally()
+    for tally in (tally for repeat in repeats for tally in repeat.tallies):
+        total.merge(tally)
+    windows = tuple(window for repeat in repeats for window in repeat.windows)
+    duration_s = sum(window.seconds for window in windows)
+    per_s = total.ok / duration_s if duration_s else 0.0
+    headroom = null_per_s / per_s if null_per_s is not None and per_s else None
+    return Run(
+        settings=dataclasses.asdict(load),
+        machine=describe(),
+        started=started,
+        warm_up_s=load.warm_up_s,
+        duration_s=duration_s,
+        period_s=load.period_s,
+        windows=windows,
+        latency=total.latency.distribution(),
+        service_time=total.service_time.distribution(),
+        sent=total.sent,
+        ok=total.ok,
+        late_sends=total.late_sends,
+        throughput_per_s=per_s,
+        target_updates_per_s=total.updates / duration_s if duration_s else 0.0,
+        on_time_rate=total.on_time / total.sent if total.sent else 0.0,
+        dropped_frames=total.dropped,
+        rejects=dict(total.rejects),
+        errors=dict(total.errors),
+        checked=total.checked,
+        wrong_answers=total.wrong,
+        batch_sizes=dict(sorted(total.batches.items())),
+        stages=total.stages(),
+        memory=Memory(repeats[-1].own_bytes, repeats[-1].server_bytes),
+        repeats=tuple(_repeat(one) for one in repeats),
+        headroom=headroom,
+        verdict=judge(
+            windows,
+            tolerance=load.tolerance,
+            late_sends=total.late_sends,
+            sent=total.sent,
+            checked=total.checked,
+            wrong_answers=total.wrong,
+            is_checking=bool(load.check_every),
+            headroom=headroom,
+        ),
+    )
+
+
+def _repeat(measured: Measured) -> Repeat:
+    total = Tally()
+    for tally in measured.tallies:
+        total.merge(tally)
+    seconds = sum(window.seconds for window in measured.windows)
+    p50, p99 = total.latency.percentiles((50, 99))
+    return Repeat(total.ok / seconds, p50, p99, total.on_time / max(1, total.sent))
+
+
+def _measure(load: Load, on_window: OnWindow) -> Measured:
+    with _generators(load) as pipes:
+        for pipe in pipes:
+            _expect(pipe, "ready", _READY_S)
+        start_s = time.monotonic() + _LEAD_S
+        for pipe in pipes:
+            pipe.send(("start", start_s))
+        tallies, windows = _gather(load, pipes, on_window)
+        server_bytes = resident_bytes(load.server_pid)
+        for pipe in pipes:
+            pipe.send(("stop", None))
+        sizes = [_end(pipe) for pipe in pipes]
+    own_bytes = sum(size for size in sizes if size is not None) or None
+    return Measured(tuple(tallies), tuple(windows), own_bytes, server_bytes)
+
+
+def _gather(load: Load, pipes: Sequence[Connection], on_window: OnWindow) -> tuple[list[Tally], list[Window]]:
+    """Merge the generators' windows as they close, until enough agree."""
+    tallies: list[Tally] = []
+    windows: list[Window] = []
+    heard: list[list[Tally]] = [[] for _ in pipes]
+    patience_s = load.warm_up_s + load.window_s + load.timeout_s + _PATIENCE_S
+    while len(windows) < load.max_windows and not (
+        len(windows) >= load.windows and agree(windows, load.tolerance)
+    ):
+        ready = wait(pipes, patience_s)
+        if not ready:
+            raise ServerUnavailable(f"no window has closed within {patience_s:g} s")
+        for place, pipe in enumerate(pipes):
+            if pipe in ready:
+                heard[place].append(_expect(pipe, "window", 0.0))
+        while all(heard) and len(windows) < load.max_windows:
+            merged = Tally()
+            for queue in heard:
+                merged.merge(queue.pop(0))
+            tallies.append(merged)
+            windows.append(merged.window(load.window_s))
+            on_window(windows[-1])
+    return tallies, windows
+
+
+@contextmanager
+def _generators(load: Load) -> Iterator[list[Connection]]:
+    pipes: list[Connection] = []
+    processes = []
+    try:
+        for number in range(load.processes):
+            here, there = _SPAWN.Pipe()
+            process = _SPAWN.Process(target=work, args=(load, number, there), daemon=True)
+            process.start()
+            there.close()
+            pipes.append(here)
+            processes.append(process)
+        yield pipes
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            process.join(_PATIENCE_S / 6)
+            process.kill()
+            process.join()
+
+
+@contextmanager
+def _process(target: Callable[[Connection], None]) -> Iterator[Connection]:
+    here, there = _SPAWN.Pipe()
+    process = _SPAWN.Process(target=target, args=(there,), daemon=True)
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        here.close()
+        process.join(_PATIENCE_S / 6)
+        process.kill()
+        process.join()
+
+
+def _receive(pipe: Connection, patience_s: float) -> Any:
+    if not pipe.poll(patience_s):
+        raise ServerUnavailable(f"a generator said nothing within {patience_s:g} s")
+    try:
+        return pipe.recv()
+    except EOFError as error:
+        raise InternalError("a generator has ended by itself") from error
+
+
+def _expect(pipe: Connection, name: str, patience_s: float) -> Any:
+    found, value = _receive(pipe, patience_s)
+    if found == "failed":
+        raise ServerUnavailable(value)
+    if found != name:
+        raise InvalidArgument.found("generator", found, name)
+    return value
+
+
+def _end(pipe: Connection) -> int | None:
+    while True:
+        found, value = _receive(pipe, _PATIENCE_S)
+        if found == "end":
+            return None if value is None else int(value)
+        if found == "failed":
+            return None

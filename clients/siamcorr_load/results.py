@@ -1,0 +1,259 @@
+"""What a load test found, as plain frozen values that travel as JSON.
+
+All times are in seconds and all rates per second. ``latency`` counts from the moment at which a request was
+due, ``service_time`` from the moment at which it was really sent: a server that stalls holds requests back,
+and only the first tells. What was sent during the warm-up is in none of the figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from siamcorr.errors import InvalidArgument
+
+__all__ = [
+    "INVALID",
+    "VALID",
+    "Capacity",
+    "CapacityPoint",
+    "Comparison",
+    "ComparisonRow",
+    "Distribution",
+    "Json",
+    "Memory",
+    "Repeat",
+    "Run",
+    "Stages",
+    "Verdict",
+    "Window",
+    "from_json",
+    "to_json",
+]
+
+Json: TypeAlias = Any
+"""What :mod:`json` writes."""
+
+VALID, INVALID = "valid", "invalid"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Times of answered requests. ``points`` are (percentile, seconds), rising, for plots."""
+
+    count: int = 0
+    mean_s: float = 0.0
+    p50_s: float = 0.0
+    p90_s: float = 0.0
+    p95_s: float = 0.0
+    p99_s: float = 0.0
+    p999_s: float = 0.0
+    p9999_s: float = 0.0
+    max_s: float = 0.0
+    points: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One stretch of the measured time: what was due in it, and what became of that.
+
+    ``on_time`` counts answers within a frame period of when the request was due, ``late_sends`` the requests
+    that the generator itself sent late. ``rejects`` (the server was overloaded) and ``errors`` are by code.
+    """
+
+    seconds: float
+    sent: int
+    ok: int
+    on_time: int
+    late_sends: int = 0
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    p50_s: float = 0.0
+    p90_s: float = 0.0
+    p99_s: float = 0.0
+    p999_s: float = 0.0
+    max_s: float = 0.0
+    updates: int = 0
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Answers each second."""
+        return self.ok / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where requests spent their time in the server, on average, by its own account."""
+
+    prepare_s: float = 0.0
+    queue_s: float = 0.0
+    embed_s: float = 0.0
+    compute_s: float = 0.0
+    copy_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident bytes at the end: of all generators together, and of the server where it could be read."""
+
+    own_bytes: int | None = None
+    server_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """One of several repeats of the same load, one after the other: from their spread, the noise."""
+
+    throughput_per_s: float
+    p50_s: float
+    p99_s: float
+    on_time_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the run can be believed; ``reasons`` say why not, a sentence each."""
+
+    status: str = VALID
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it can."""
+        return self.status == VALID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One load test.
+
+    ``sent`` requests were due in ``duration_s``, ``ok`` were answered. ``target_updates_per_s`` counts pairs
+    of a template and a search region in the answers. ``on_time_rate`` is the share of what was due that was
+    answered within ``period_s``. ``dropped_frames`` were given up by a generator because too many were out.
+    ``batch_sizes`` counts answers by the number of pairs in the server's launch. ``headroom`` is how many
+    times as much the generators could have asked of a server that answers at once; None: not tried.
+    """
+
+    settings: Mapping[str, Json]
+    machine: Mapping[str, Json]
+    started: str
+    warm_up_s: float
+    duration_s: float
+    period_s: float
+    windows: tuple[Window, ...]
+    latency: Distribution
+    service_time: Distribution
+    sent: int
+    ok: int
+    late_sends: int
+    throughput_per_s: float
+    target_updates_per_s: float
+    on_time_rate: float
+    dropped_frames: int = 0
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    checked: int = 0
+    wrong_answers: int = 0
+    batch_sizes: Mapping[int, int] = field(default_factory=dict)
+    stages: Stages = Stages()
+    memory: Memory = Memory()
+    repeats: tuple[Repeat, ...] = ()
+    headroom: float | None = None
+    verdict: Verdict = Verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityPoint:
+    """One load that was tried: so many targets, what came of it, and whether it was carried."""
+
+    targets: int
+    run: Run
+    carried: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The search for the most targets that are answered in time; ``answer`` is None where none are."""
+
+    points: tuple[CapacityPoint, ...]
+    answer: int | None
+    period_s: float
+    verdict: Verdict = Verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRow:
+    """One measure of two runs.
+
+    ``change`` and ``noise`` are shares of ``a``; ``verdict`` is better, worse or same.
+    """
+
+    name: str
+    a: float
+    b: float
+    change: float
+    noise: float
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs side by side; ``verdict`` is better, worse, mixed or no difference."""
+
+    rows: tuple[ComparisonRow, ...]
+    verdict: str
+    warnings: tuple[str, ...] = ()
+
+
+def to_json(result: Run | Capacity | Comparison) -> str:
+    """Write a result as JSON text, with the kind of it.
+
+    >>> json.loads(to_json(Comparison((), "no difference")))
+    {'result': 'Comparison', 'rows': [], 'verdict': 'no difference', 'warnings': []}
+    """
+    return json.dumps({"result": type(result).__name__} | dataclasses.asdict(result), indent=1) + "\n"
+
+
+def from_json(text: str | bytes, kind: type[_T]) -> _T:
+    """Read what :func:`to_json` wrote.
+
+    Raises:
+        InvalidArgument: names ``json``: it is none, or of another kind.
+
+    >>> from_json(to_json(Comparison((), "no difference")), Comparison)
+    Comparison(rows=(), verdict='no difference', warnings=())
+    """
+    try:
+        read = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument.found("json", f"{error}"[:80], f"a {kind.__name__}") from error
+    found = read.pop("result", "no result") if isinstance(read, dict) else "no object"
+    if found != kind.__name__:
+        raise InvalidArgument.found("json", repr(found)[:80], f"a {kind.__name__}")
+    try:
+        value: _T = _read(read, kind)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidArgument.found("json", repr(error)[:80], f"a whole {kind.__name__}") from error
+    return value
+
+
+def _read(value: Json, kind: Any) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        kinds = typing.get_type_hints(kind)
+        return kind(**{name: _read(one, kinds[name]) for name, one in value.items()})
+    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        parts: Sequence[Any] = [inside[0]] * len(value) if inside[-1] is Ellipsis else inside
+        return tuple(_read(one, part) for one, part in zip(value, parts, strict=True))
+    if origin is Mapping:
+        return {inside[0](key): _read(one, inside[1]) for key, one in value.items()}
+    if origin is types.UnionType:
+        return None if value is None else _read(value, inside[0])
+    return kind(value) if kind in (int, float, str, bool) else value

@@ -1,0 +1,117 @@
+"""The command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from siamcorr.errors import InvalidArgument
+from siamcorr_load.__main__ import main
+from siamcorr_load.controller import Measured, summary
+from siamcorr_load.options import read_options
+from siamcorr_load.payloads import VARIANTS, payload_for
+from siamcorr_load.recorder import Tally
+from siamcorr_load.results import Capacity, Run, from_json, to_json
+from siamcorr_load.settings import Load
+
+SERVER = ["--server", "127.0.0.1:1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "found no server, expected --server HOST:PORT or --compare A.json B.json"),
+        ([*SERVER, "--cameras", "0"], "found '0', expected a number from 1"),
+        ([*SERVER, "--fps", "fast"], "found 'fast', expected 0.1 to"),
+        ([*SERVER, "--fps", "nan"], "found 'nan', expected 0.1 to"),
+        ([*SERVER, "--template", "1,2"], "found '1,2', expected 3 numbers from 1, with commas"),
+        ([*SERVER, "--pattern", "waves"], "invalid choice: 'waves'"),
+        ([*SERVER, "--kind", "network"], "network expected --payload jpeg or raw"),
+        ([*SERVER, "--frames", "video"], "expected --payload jpeg or raw"),
+        ([*SERVER, "--template", "9,6,6"], "template: found 9 channels, expected 256"),
+        ([*SERVER, "--find-capacity", "--concurrency", "2"], "--find-capacity: not allowed"),
+        ([*SERVER, "--compare", "a", "b"], "--compare: not allowed"),
+        ([*SERVER, "--camera", "2"], "unrecognized arguments: --camera"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read_options(arguments)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+def test_a_comparison_of_what_is_not_there_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--compare", str(tmp_path / "a.json"), "b.json"]) == 2
+    assert "a.json: found No such file or directory" in capsys.readouterr().err
+
+
+def test_targets_are_spread_within_the_frame_and_frames_differ() -> None:
+    payload = payload_for(Load(server="", payload="raw", frame_size=(160, 120), targets=7))
+    frames = [payload.search(number) for number in range(VARIANTS)]
+    boxes = np.asarray(frames[0]["box"], np.float64)
+    assert boxes.shape == (7, 4)
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, :2] + boxes[:, 2:] <= (160, 120)).all()
+    assert len({frame["image"].tobytes() for frame in frames}) == VARIANTS  # type: ignore[union-attr]
+    assert payload.search(VARIANTS)["image"] is frames[0]["image"]
+
+
+@pytest.mark.parametrize("folder", ["empty", "missing"])
+def test_a_folder_without_frames_is_named(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidArgument, match="frames: found"):
+        payload_for(Load(server="", payload="jpeg", frames=str(tmp_path / folder)))
+
+
+def test_frames_of_a_folder_are_sent_as_they_are(tmp_path: Path) -> None:
+    drawn = payload_for(Load(server="", payload="jpeg", frame_size=(64, 64))).search(1)["image"]
+    assert isinstance(drawn, bytes)
+    (tmp_path / "0001.jpg").write_bytes(drawn)
+    (tmp_path / "notes.txt").write_text("none")
+    payload = payload_for(Load(server="", payload="jpeg", frames=str(tmp_path)))
+    assert payload.search(0)["image"] == payload.search(1)["image"] == drawn
+
+
+def test_the_search_varies_cameras_and_tells_targets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[Load] = []
+
+    def scripted(load: Load) -> Run:
+        tried.append(load)
+        tally = Tally(sent=1000, on_time=1000)
+        for _ in range(1000):
+            tally.latency.record(0.01 if load.cameras <= 20 else 0.5)
+        tally.on_time = 1000 if load.cameras <= 20 else 0
+        tally.checked = 10
+        return summary(load, [Measured((tally,) * 3, (tally.window(1.0),) * 3)], started="now")
+
+    monkeypatch.setattr("siamcorr_load.__main__.run", scripted)
+    out = tmp_path / "capacity.json"
+    code = main([*SERVER, "--find-capacity", "--cameras", "8", "--targets", "3", "--json", str(out)])
+    found = from_json(out.read_bytes(), Capacity)
+    assert (code, found.answer) == (0, 60)
+    assert [point.targets for point in found.points] == [3 * load.cameras for load in tried]
+    assert tried[0].cameras == 8
+    assert all(load.timeout_s == 1.0 and not load.headroom for load in tried)
+    assert "60" in capsys.readouterr().out
+
+
+def test_a_run_compared_with_itself_is_no_different(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tally = Tally(sent=10, on_time=10)
+    for _ in range(10):
+        tally.latency.record(0.01)
+    run = summary(Load(server="a"), [Measured((tally,) * 3, (tally.window(1.0),) * 3)], started="now")
+    (tmp_path / "a.json").write_text(to_json(run), encoding="utf-8")
+    assert main(["--compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 0
+    assert "no difference" in capsys.readouterr().out
