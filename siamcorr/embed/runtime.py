@@ -37,6 +37,9 @@ from siamcorr.precision import in_full_precision
 __all__ = ["Runtime", "runtime_of"]
 
 
+_ONNX = ("onnx", "onnxruntime")  # torch exports with the one, and the other runs
+
+
 class Runtime(Protocol):
     """A module, ready to run."""
 
@@ -56,7 +59,7 @@ def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Wor
     """Return what runs ``module`` on the device of ``examples``: one item (1, ...) for each of its inputs."""
     module.eval()
     shapes, multiply_adds = _measured(module, examples)
-    if examples[0].device.type == "cpu" and find_spec("onnxruntime") is not None:
+    if examples[0].device.type == "cpu" and all(map(find_spec, _ONNX)):
         return _OnnxRuntime(module, examples, shapes, multiply_adds, workers)
     return _Torch(module, shapes, multiply_adds, workers)
 
