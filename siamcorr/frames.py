@@ -65,7 +65,7 @@ def prepare(task: PrepareTask, models: Mapping[str, Model], max_pixels: int, wor
 def _cut_out(
     image: Pixels, crops: Sequence[Crop], size_px: int, fills: Sequence[Pixels], workers: Workers
 ) -> Sequence[Pixels]:
-    pieces = np.empty((len(crops), size_px, size_px, 3), np.uint8)
+    pieces: dict[int, Pixels] = {}
     at_once = _MAX_PIXELS_AT_ONCE // max(crop.side**2 for crop in crops)
     parts = min(len(crops), at_once)
 
@@ -74,7 +74,7 @@ def _cut_out(
             pieces[index] = cut(image, crops[index], size_px, fills[index])
 
     workers.each(cut_part, parts)
-    return list(pieces)
+    return [pieces[index] for index in range(len(crops))]
 
 
 def _backgrounds(task: CorrelateTask) -> list[Background | None]:
