@@ -10,7 +10,7 @@ import dataclasses
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -181,30 +181,15 @@ def _gather(load: Load, pipes: Sequence[Connection], on_window: OnWindow) -> tup
 
 @contextmanager
 def _generators(load: Load) -> Iterator[list[Connection]]:
-    pipes: list[Connection] = []
-    processes = []
-    try:
-        for number in range(load.processes):
-            here, there = _SPAWN.Pipe()
-            process = _SPAWN.Process(target=work, args=(load, number, there), daemon=True)
-            process.start()
-            there.close()
-            pipes.append(here)
-            processes.append(process)
-        yield pipes
-    finally:
-        for pipe in pipes:
-            pipe.close()
-        for process in processes:
-            process.join(_PATIENCE_S / 6)
-            process.kill()
-            process.join()
+    with ExitStack() as stack:
+        yield [stack.enter_context(_process(work, load, number)) for number in range(load.processes)]
 
 
 @contextmanager
-def _process(target: Callable[[Connection], None]) -> Iterator[Connection]:
+def _process(target: Callable[..., None], *arguments: object) -> Iterator[Connection]:
+    """Run ``target`` in a process of its own, which is told by the end of its pipe that it is not needed."""
     here, there = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=target, args=(there,), daemon=True)
+    process = _SPAWN.Process(target=target, args=(*arguments, there), daemon=True)
     process.start()
     there.close()
     try:
