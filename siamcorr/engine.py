@@ -24,13 +24,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from siamcorr.answers import Response, Template
 from siamcorr.arguments import as_number
-from siamcorr.bank import Bank, BankStats, Page
+from siamcorr.bank import Bank, Page
 from siamcorr.batcher import Limits
 from siamcorr.blocking import BlockingCalls
 from siamcorr.calls import NETWORK, CorrelateCall, CorrelateOptions, Frame, Handle, TemplateSource
@@ -39,28 +38,19 @@ from siamcorr.device import open_device
 from siamcorr.embed import Embedder, Model, Workers, load_model, model_of, transform_of
 from siamcorr.errors import DeadlineExceeded, Draining, InternalError, TemplateNotFound
 from siamcorr.frames import prepare
-from siamcorr.lane import Lane, LaneStats
-from siamcorr.launch import Launcher
+from siamcorr.lane import Lane
+from siamcorr.launch import Launcher, LaunchObserver
 from siamcorr.planning import plan_correlate, plan_templates
 from siamcorr.requests import CorrelateRequest, Request, TemplateRequest
 from siamcorr.settings import DEFAULT_MODEL, EngineSettings
 from siamcorr.shared_bank import SharedBank
+from siamcorr.stats import EngineStats
 from siamcorr.tasks import CorrelateTask, PrepareTask, TemplateTask
 from siamcorr.warm_up import warm_up
 
 __all__ = ["Engine", "EngineStats"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """Calls that have not ended, the two queues, and the bank. ``device.batches`` counts launches."""
-
-    requests: int
-    frames: LaneStats
-    device: LaneStats
-    bank: BankStats
 
 
 class Engine(BlockingCalls):
@@ -83,6 +73,7 @@ class Engine(BlockingCalls):
         embedders: Mapping[str, Embedder] | None = None,
         models: Mapping[str, Model] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_launch: LaunchObserver | None = None,
     ) -> None:
         """Load the models and start the threads.
 
@@ -91,6 +82,7 @@ class Engine(BlockingCalls):
             embedders: more models by name: objects of your own that make features.
             models: and such that are models already.
             clock: monotonic seconds.
+            on_launch: told of every launch, on the device's thread, which waits for it.
 
         Raises:
             InvalidArgument: names ``device`` or ``model``: it is not there, or the file is not what it needs.
@@ -120,7 +112,7 @@ class Engine(BlockingCalls):
         self._frames = Lane[PrepareTask](
             "frames", limits, self._prepare, threads=settings.decode_threads, clock=clock
         )
-        launcher = Launcher(device, self._models, self._bank, settings, clock)
+        launcher = Launcher(device, self._models, self._bank, settings, clock, on_launch=on_launch)
         self._device = Lane[Any]("device", limits, launcher.serve, threads=1, clock=clock)
 
     @property

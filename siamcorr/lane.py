@@ -52,7 +52,8 @@ T = TypeVar("T", bound=Task)
 class Ticket(Generic[T]):
     """A task's place in the queue; ``settle`` takes its result or error, on the lane's thread.
 
-    ``deadline_s`` is a moment in monotonic seconds, or None; ``waited_s`` the time until it is served.
+    ``deadline_s`` is a moment in monotonic seconds, or None; ``waited_s`` the time until it is served, which
+    ``has_begun`` says.
     """
 
     task: T
@@ -61,17 +62,22 @@ class Ticket(Generic[T]):
     waited_s: float = 0.0
     id: int = -1
     admitted_s: float = 0.0
+    has_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LaneStats:
-    """What waits and runs, its bytes, and how many batches of how much in all were served since the start."""
+    """What waits and runs, its bytes, and how many batches of how much in all were served since the start.
+
+    ``oldest_s`` is how long the one at the head of the queue has waited by now, in seconds; 0 for none.
+    """
 
     waiting: int
     running: int
     queued_bytes: int
     batches: int
     served: int
+    oldest_s: float
 
 
 class Lane(Generic[T]):
@@ -138,12 +144,15 @@ class Lane(Generic[T]):
     def stats(self) -> LaneStats:
         """Count everything, at this moment."""
         with self._changed:
+            waits_since_s = (ticket.admitted_s for ticket in self._tickets.values() if not ticket.has_begun)
+            now_s = self._clock()
             return LaneStats(
                 waiting=self._batcher.waiting,
                 running=self._batcher.running,
                 queued_bytes=self._batcher.queued_bytes,
                 batches=self._batches,
                 served=self._served,
+                oldest_s=now_s - next(waits_since_s, now_s),
             )
 
     def check_invariants(self) -> None:
@@ -186,6 +195,7 @@ class Lane(Generic[T]):
             running = [self._tickets[job.id] for job in batch.jobs]
             for ticket in running:
                 ticket.waited_s += now_s - ticket.admitted_s
+                ticket.has_begun = True
             return running, [self._tickets.pop(job.id) for job in batch.expired]
 
     def _serve_and_settle(self, tickets: Sequence[Ticket[T]]) -> None:

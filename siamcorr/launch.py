@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import accumulate, islice
 from math import isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -35,7 +35,10 @@ from siamcorr.settings import EngineSettings
 from siamcorr.shared_bank import SharedBank
 from siamcorr.tasks import CorrelateKey, CorrelateTask, NetworkKey, TemplateKey, TemplateTask
 
-__all__ = ["Launched", "Launcher"]
+__all__ = ["LaunchObserver", "Launched", "Launcher"]
+
+LaunchObserver: TypeAlias = Callable[[Sequence[CorrelateTask | TemplateTask], Sequence[object]], None]
+"""Told, on the device's thread, the tasks of a launch and what came of each."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +79,8 @@ class Launcher:
         bank: SharedBank,
         settings: EngineSettings,
         clock: Callable[[], float],
+        *,
+        on_launch: LaunchObserver | None = None,
     ) -> None:
         """Set up.
 
@@ -85,7 +90,9 @@ class Launcher:
             bank: where templates are kept.
             settings: whether features have to be finite, and what prepared templates may take.
             clock: monotonic seconds.
+            on_launch: told of every launch.
         """
+        self._on_launch = on_launch
         self._device, self._models, self.bank = device, models, bank
         self._check_finite, self._clock = settings.check_finite, clock
         self._new_pass = partial(Pass, device=device.torch_device)
@@ -95,10 +102,19 @@ class Launcher:
     def serve(self, tasks: Sequence[Any]) -> Sequence[Launched | list[Template] | SiamcorrError]:
         """Return for each task of a batch what came of it: :class:`Launched`, new templates, or an error."""
         with torch.inference_mode():
-            key = tasks[0].key
-            if isinstance(key, TemplateKey):
-                return [self._make(task) for task in tasks]
-            return self._respond(key, tasks) if isinstance(key, NetworkKey) else self._correlate(key, tasks)
+            outcomes = self._computed(tasks)
+        if self._on_launch is not None:
+            try:
+                self._on_launch(tasks, outcomes)
+            except Exception:  # whoever looks on must not cost an answer
+                _log.exception("an observer of launches failed")
+        return outcomes
+
+    def _computed(self, tasks: Sequence[Any]) -> Sequence[Launched | list[Template] | SiamcorrError]:
+        key = tasks[0].key
+        if isinstance(key, TemplateKey):
+            return [self._make(task) for task in tasks]
+        return self._respond(key, tasks) if isinstance(key, NetworkKey) else self._correlate(key, tasks)
 
     def _respond(self, key: NetworkKey, tasks: Sequence[CorrelateTask]) -> list[Launched]:
         """Return the maps of a whole network."""

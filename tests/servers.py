@@ -28,6 +28,7 @@ from siamcorr.v1.template_service_pb2_grpc import TemplateServiceStub
 from siamcorr.wire.correlation import read_correlate_response
 from siamcorr.wire.templates import read_template
 from siamcorr_server.config import ServerConfig
+from siamcorr_server.observers import Observers
 from siamcorr_server.server import Server
 from whole_messages import correlate_request, create_request, read
 
@@ -145,13 +146,18 @@ class RunningServer:
 
 @contextmanager
 def serving(
-    engine: EngineSettings | None = None, *, models: Mapping[str, Model] | None = None, **config: Any
+    engine: EngineSettings | None = None,
+    *,
+    models: Mapping[str, Model] | None = None,
+    observers: Observers | None = None,
+    **config: Any,
 ) -> Iterator[RunningServer]:
     """Serve in a thread on a free port of this machine until the block ends.
 
     Args:
         engine: the engine's settings; None is the CPU without models.
         models: more of them.
+        observers: told of every request and launch.
         config: more settings of :class:`ServerConfig`.
 
     At the end the engine must be idle and sound, and no task may be left in the event loop.
@@ -160,8 +166,9 @@ def serving(
     gate = Gate()
     gate.opened.set()
     config = {"listen": "127.0.0.1:0"} | config
-    with Engine(settings, embedders={"gate": gate}, models=models) as served:
-        thread = _Thread(ServerConfig(engine=settings, **config), served)
+    observers = observers or Observers()
+    with Engine(settings, embedders={"gate": gate}, models=models, on_launch=observers.launched) as served:
+        thread = _Thread(ServerConfig(engine=settings, **config), served, observers)
         thread.start()
         try:
             if not thread.ready.wait(PATIENCE_S):
@@ -177,10 +184,11 @@ def serving(
 
 
 class _Thread(threading.Thread):
-    def __init__(self, config: ServerConfig, engine: Engine) -> None:
+    def __init__(self, config: ServerConfig, engine: Engine, observers: Observers) -> None:
         super().__init__(name="server under test", daemon=True)
         self.config = config
         self.engine = engine
+        self.observers = observers
         self.ready = threading.Event()
         self.server: Server | None = None
         self.error: BaseException | None = None
@@ -203,7 +211,7 @@ class _Thread(threading.Thread):
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._told_to_stop = asyncio.Event()
-        server = Server(self.config)
+        server = Server(self.config, self.observers)
         await server.start(self.engine)
         self.server = server
         self.ready.set()

@@ -37,8 +37,10 @@ class CorrelationService(rpc.CorrelationServiceServicer):
 
     async def Correlate(self, data: bytes, _: Context) -> bytes:
         """Answer one request."""
-        future, seal = self._submit(data, current_call().deadline_s)
-        return join(seal(await asyncio.wrap_future(future)), self._max_message_bytes)
+        call = current_call()
+        future, seal = self._submit(data, call.deadline_s)
+        call.answered = responses = await asyncio.wrap_future(future)
+        return join(seal(responses), self._max_message_bytes)
 
     async def CorrelateStream(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Answer the requests of one stream."""

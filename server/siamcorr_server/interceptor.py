@@ -21,17 +21,19 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from siamcorr.answers import Response
 from siamcorr.errors import QueueFull, SiamcorrError
 from siamcorr_server.logs import LeanRecord
+from siamcorr_server.observers import Finished, Observers
 from siamcorr_server.status import code_of, pushback_ms, status_of
 
 __all__ = ["PUSHBACK", "REQUEST_ID", "Call", "Context", "Interceptor", "Registry", "current_call"]
@@ -53,7 +55,7 @@ _current: ContextVar[Call] = ContextVar("call")
 
 @dataclass(slots=True)
 class Call:
-    """What is known of a call. ``deadline_s`` is in monotonic seconds, or None.
+    """What is known of a call. ``method`` is its full name; ``deadline_s`` is in monotonic seconds, or None.
 
     Handlers fill in what the log line tells: the number of templates, and of a stream the number of requests
     and how many of them failed. ``unread_bytes`` are those of the answer, until gRPC has written it.
@@ -62,10 +64,37 @@ class Call:
     id: str
     method: str
     deadline_s: float | None
+    metadata: Mapping[str, str | bytes] = field(default_factory=dict)
+    observers: Observers = field(default_factory=Observers)
     templates: int = 0
     requests: int = 0
     failed: int = 0
     unread_bytes: int = 0
+    answered: Sequence[Response] = ()
+
+    def finished(
+        self,
+        code: grpc.StatusCode,
+        began_s: float,
+        answered: Sequence[Response] = (),
+        error: BaseException | None = None,
+    ) -> None:
+        """Tell the observers of a request that has ended: the call, or one of a stream's."""
+        if self.observers:
+            timings, ended_s = answered[0].timings if answered else None, time.monotonic()
+            self.observers.finished(
+                Finished(
+                    method=self.method,
+                    request_id=self.id,
+                    code=code,
+                    began_s=began_s,
+                    ended_s=ended_s,
+                    pairs=len(answered),
+                    timings=timings,
+                    error=error,
+                    metadata=self.metadata,
+                )
+            )
 
 
 def current_call() -> Call:
@@ -76,8 +105,9 @@ def current_call() -> Call:
 class Interceptor:
     """Wraps the handlers of siamcorr's services."""
 
-    def __init__(self, *, max_unread_bytes: int) -> None:
+    def __init__(self, observers: Observers, *, max_unread_bytes: int) -> None:
         """Start without calls. ``max_unread_bytes`` of answers may wait to be read when a call comes."""
+        self._observers = observers
         self._max_unread_bytes = max_unread_bytes
         self._unread_bytes = 0
         self._calls: set[asyncio.Task[Any]] = set()
@@ -109,7 +139,8 @@ class Interceptor:
         return grpc.unary_unary_rpc_method_handler(cast(Any, unary))
 
     async def _handle(self, method: str, handle: Any, request: Any, context: Context) -> Any:
-        call = Call(_request_id(context), method, _deadline_s(context))
+        metadata = dict(context.invocation_metadata() or ())
+        call = Call(_request_id(metadata), method, _deadline_s(context), metadata, self._observers)
         _current.set(call)
         self._track(call)
         context.set_trailing_metadata(((REQUEST_ID, call.id),))
@@ -120,12 +151,12 @@ class Interceptor:
         except (asyncio.CancelledError, grpc.aio.InternalError):  # the peer is not there any more
             in_time = context.time_remaining() != 0
             code = grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED
-            _log_call(call, code, start_s)
+            _ended(call, code, start_s)
             raise
         except Exception as error:
-            _log_call(call, code_of(error), start_s, error)
+            _ended(call, code_of(error), start_s, error)
             await _abort(context, error, call.id)
-        _log_call(call, grpc.StatusCode.OK, start_s)
+        _ended(call, grpc.StatusCode.OK, start_s)
         if answer is not None:
             call.unread_bytes = len(answer)
             self._unread_bytes += call.unread_bytes
@@ -160,7 +191,7 @@ class Registry:
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Add the handlers, wrapped."""
-        wrapped = {name: self.wrap(name, handler) for name, handler in handlers.items()}
+        wrapped = {name: self.wrap(f"{service}/{name}", handler) for name, handler in handlers.items()}
         self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, wrapped)])
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
@@ -191,11 +222,10 @@ async def _abort(context: Context, error: Exception, request_id: str) -> NoRetur
     await context.abort(status.code, status.details, tuple(trailers))
 
 
-def _request_id(context: Context) -> str:
-    for name, value in context.invocation_metadata() or ():
-        if name == REQUEST_ID and isinstance(value, str) and _SANE_ID.fullmatch(value):
-            return value
-    return secrets.token_hex(8)
+def _request_id(metadata: Mapping[str, str | bytes]) -> str:
+    value = metadata.get(REQUEST_ID)
+    is_sane = isinstance(value, str) and _SANE_ID.fullmatch(value)
+    return cast(str, value) if is_sane else secrets.token_hex(8)
 
 
 def _deadline_s(context: Context) -> float | None:
@@ -203,10 +233,14 @@ def _deadline_s(context: Context) -> float | None:
     return None if remaining_s is None else time.monotonic() + remaining_s
 
 
-def _log_call(call: Call, code: grpc.StatusCode, start_s: float, error: Exception | None = None) -> None:
+def _ended(call: Call, code: grpc.StatusCode, start_s: float, error: Exception | None = None) -> None:
+    """Log a call and tell the observers, once its answer is ready."""
+    if not call.requests or code is not grpc.StatusCode.OK:  # a stream has told of its requests
+        call.finished(code, start_s, call.answered, error)
+    call.answered = ()  # its maps are in the answer by now
     fields: dict[str, object] = {
         "request_id": call.id,
-        "method": call.method,
+        "method": call.method.rpartition("/")[2],
         "code": code.name,
         "duration_ms": round((time.monotonic() - start_s) * 1e3, 3),
         "templates": call.templates,

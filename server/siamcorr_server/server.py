@@ -39,6 +39,7 @@ from siamcorr.v1 import template_service_pb2_grpc as template_rpc
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.correlation import CorrelationService
 from siamcorr_server.interceptor import Interceptor
+from siamcorr_server.observers import Observers
 from siamcorr_server.shared_memory import SharedMemoryService
 from siamcorr_server.templates import TemplateService
 
@@ -60,14 +61,14 @@ _log = logging.getLogger(__name__)
 class Server:
     """Binds its port at once, answers from :meth:`start` to :meth:`drain`. It needs a running event loop."""
 
-    def __init__(self, config: ServerConfig) -> None:
-        """Bind the port.
+    def __init__(self, config: ServerConfig, observers: Observers | None = None) -> None:
+        """Bind the port. ``observers`` are told of every request.
 
         Raises:
             InvalidArgument: names ``listen``: the address cannot be bound.
         """
         self._config = config
-        self._interceptor = Interceptor(max_unread_bytes=config.engine.max_bytes)
+        self._interceptor = Interceptor(observers or Observers(), max_unread_bytes=config.engine.max_bytes)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),

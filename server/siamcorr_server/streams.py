@@ -128,20 +128,21 @@ class Stream:
         self._wakes.put_nowait(None)
 
     def _admitted(self, request: pb.CorrelateStreamRequest, asked: Buffer) -> _Waiting:
+        began_s = time.monotonic()
         try:
             timeout_s = _timeout_s(request)
             deadline_s = self._call.deadline_s
             if timeout_s is not None:
-                own_s = time.monotonic() + timeout_s
+                own_s = began_s + timeout_s
                 deadline_s = own_s if deadline_s is None else min(own_s, deadline_s)
             submitted = self._submit(asked, deadline_s)
         except Exception as error:
             refused: Future[list[Response]] = Future()
             refused.set_exception(error)
-            return _Waiting(Submitted(refused), None)
+            return _Waiting(Submitted(refused), began_s, None)
         cancel = submitted.future.cancel
         timer = None if timeout_s is None else self._loop.call_later(timeout_s, cancel)
-        return _Waiting(submitted, timer)
+        return _Waiting(submitted, began_s, timer)
 
     def _wake(self, id_: int, _: object) -> None:
         if not self._loop.is_closed():
@@ -150,29 +151,35 @@ class Stream:
     async def _answer(self, id_: int, waiting: _Waiting) -> None:
         message = pb.CorrelateStreamResponse(id=id_)
         try:
-            answer = join(seal(message, waiting.answer()), self._max_message_bytes)
+            responses = waiting.responses()
+            answer = join(seal(message, waiting.submitted.seal(responses)), self._max_message_bytes)
         except Exception as error:
             self._call.failed += 1
-            if code_of(error) is grpc.StatusCode.INTERNAL:
+            code = code_of(error)
+            self._call.finished(code, waiting.began_s, error=error)
+            if code is grpc.StatusCode.INTERNAL:
                 _log.exception("internal error", extra={"fields": {"request_id": self._call.id}})
             message.error.CopyFrom(stream_status_of(error, self._call.id))
             answer = message.SerializeToString()
+        else:
+            self._call.finished(grpc.StatusCode.OK, waiting.began_s, responses)
         await self._write(answer)
         self._room.release()
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A request without answer, and the timer that cancels it at its timeout, if it has one."""
+    """A request without answer, since when, and the timer that cancels it at its timeout, if it has one."""
 
     submitted: Submitted
+    began_s: float
     timer: asyncio.TimerHandle | None
 
-    def answer(self) -> Parts:
+    def responses(self) -> list[Response]:
         self._stop_timer()
         if self.submitted.future.cancelled():  # by the timer: nobody else does while the stream is read
             raise DeadlineExceeded("the request's timeout passed before its answer was ready")
-        return self.submitted.seal(self.submitted.future.result())
+        return self.submitted.future.result()
 
     def give_up(self) -> None:
         self._stop_timer()

@@ -53,6 +53,7 @@ FLOORS: tuple[dict[str, frozenset[str]], ...] = (
         "planning": TORCH,
         "prepared_templates": TORCH,
         "shared_bank": TORCH,
+        "stats": TORCH,
     },
     {"launch": TORCH, "warm_up": NUMPY},
     {"requests": TORCH},

@@ -1,0 +1,20 @@
+"""Numbers of an engine at one moment, for whoever watches over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from siamcorr.bank import BankStats
+from siamcorr.lane import LaneStats
+
+__all__ = ["EngineStats"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """Calls that have not ended, the two queues, and the bank. ``device.batches`` counts launches."""
+
+    requests: int
+    frames: LaneStats
+    device: LaneStats
+    bank: BankStats
