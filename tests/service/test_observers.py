@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 import numpy as np
@@ -95,7 +96,7 @@ def test_a_stream_that_breaks_the_rules_is_told_of_as_a_whole() -> None:
     with serving(observers=Observers([notes])) as server:
         stubs = Stubs(server.address)
         with stubs.channel:
-            call = stubs.channel.stream_stream("/siamcorr.v1.CorrelationService/CorrelateStream")
+            call: Any = stubs.channel.stream_stream("/siamcorr.v1.CorrelationService/CorrelateStream")
             with pytest.raises(grpc.RpcError):
                 list(call(iter([b"\xff\xff"])))
     assert [request.code for request in notes.requests] == [grpc.StatusCode.INVALID_ARGUMENT]
