@@ -28,7 +28,8 @@ from siamcorr.v1.template_service_pb2_grpc import TemplateServiceStub
 from siamcorr.wire.correlation import read_correlate_response
 from siamcorr.wire.templates import read_template
 from siamcorr_server.config import ServerConfig
-from siamcorr_server.observers import Observers
+from siamcorr_server.doors import Door, doors_of
+from siamcorr_server.observers import Observer, Observers
 from siamcorr_server.server import Server
 from whole_messages import correlate_request, create_request, read
 
@@ -127,6 +128,7 @@ class RunningServer:
     engine: Engine
     gate: Gate
     server: Server
+    doors: Sequence[Door]
     _loop: asyncio.AbstractEventLoop
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -149,7 +151,7 @@ def serving(
     engine: EngineSettings | None = None,
     *,
     models: Mapping[str, Model] | None = None,
-    observers: Observers | None = None,
+    observers: Sequence[Observer] = (),
     **config: Any,
 ) -> Iterator[RunningServer]:
     """Serve in a thread on a free port of this machine until the block ends.
@@ -166,16 +168,18 @@ def serving(
     gate = Gate()
     gate.opened.set()
     config = {"listen": "127.0.0.1:0"} | config
-    observers = observers or Observers()
-    with Engine(settings, embedders={"gate": gate}, models=models, on_launch=observers.launched) as served:
-        thread = _Thread(ServerConfig(engine=settings, **config), served, observers)
+    checked = ServerConfig(engine=settings, **config)
+    doors = doors_of(checked)
+    told = Observers([*observers, *doors])
+    with Engine(settings, embedders={"gate": gate}, models=models, on_launch=told.launched) as served:
+        thread = _Thread(checked, served, told, doors)
         thread.start()
         try:
             if not thread.ready.wait(PATIENCE_S):
                 raise TimeoutError("the server did not start")
             if thread.server is None:
                 raise RuntimeError("the server did not start") from thread.error
-            yield RunningServer(thread.server.address, served, gate, thread.server, thread.loop)
+            yield RunningServer(thread.server.address, served, gate, thread.server, doors, thread.loop)
         finally:
             thread.stop()
         served.check_invariants()
@@ -184,11 +188,14 @@ def serving(
 
 
 class _Thread(threading.Thread):
-    def __init__(self, config: ServerConfig, engine: Engine, observers: Observers) -> None:
+    def __init__(
+        self, config: ServerConfig, engine: Engine, observers: Observers, doors: Sequence[Door]
+    ) -> None:
         super().__init__(name="server under test", daemon=True)
         self.config = config
         self.engine = engine
         self.observers = observers
+        self.doors = doors
         self.ready = threading.Event()
         self.server: Server | None = None
         self.error: BaseException | None = None
@@ -211,7 +218,7 @@ class _Thread(threading.Thread):
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._told_to_stop = asyncio.Event()
-        server = Server(self.config, self.observers)
+        server = Server(self.config, self.observers, self.doors)
         await server.start(self.engine)
         self.server = server
         self.ready.set()

@@ -50,13 +50,17 @@ async def _serve(config: ServerConfig) -> bool:
     import torch  # noqa: PLC0415
 
     from siamcorr import Engine  # noqa: PLC0415
+    from siamcorr_server.doors import doors_of  # noqa: PLC0415
     from siamcorr_server.observers import Observers  # noqa: PLC0415
     from siamcorr_server.server import Server  # noqa: PLC0415
 
     keep_freed_memory()
     torch.set_num_threads(config.threads)
-    observers = Observers()
-    server = Server(config, observers)  # binds first: a port in use should not take a model's loading time
+    doors = doors_of(config)
+    observers = Observers(doors)
+    server = Server(
+        config, observers, doors
+    )  # binds first: a port in use should not take a model's loading time
     on_launch = observers.launched if observers else None
     engine = await asyncio.to_thread(Engine, config.engine, on_launch=on_launch)
     await asyncio.to_thread(engine.warm_up)

@@ -20,7 +20,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -38,6 +38,7 @@ from siamcorr.v1 import template_service_pb2 as template_pb
 from siamcorr.v1 import template_service_pb2_grpc as template_rpc
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.correlation import CorrelationService
+from siamcorr_server.doors import Door
 from siamcorr_server.interceptor import Interceptor
 from siamcorr_server.observers import Observers
 from siamcorr_server.shared_memory import SharedMemoryService
@@ -61,13 +62,16 @@ _log = logging.getLogger(__name__)
 class Server:
     """Binds its port at once, answers from :meth:`start` to :meth:`drain`. It needs a running event loop."""
 
-    def __init__(self, config: ServerConfig, observers: Observers | None = None) -> None:
-        """Bind the port. ``observers`` are told of every request.
+    def __init__(
+        self, config: ServerConfig, observers: Observers | None = None, doors: Sequence[Door] = ()
+    ) -> None:
+        """Bind the port. ``observers`` are told of every request; ``doors`` open and close with the server.
 
         Raises:
             InvalidArgument: names ``listen``: the address cannot be bound.
         """
         self._config = config
+        self._doors = doors
         self._interceptor = Interceptor(observers or Observers(), max_unread_bytes=config.engine.max_bytes)
         self._server = grpc.aio.server(
             options=[
@@ -108,6 +112,8 @@ class Server:
         reflected = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(reflected, self._server)
         await self._server.start()
+        for door in self._doors:
+            await door.open(engine)
         if not self._config.is_loopback:
             _log.warning("there is no authentication: whoever reaches %s may use the server", self.address)
 
@@ -126,6 +132,8 @@ class Server:
         is_idle = await _within(drain_s + _LAST_WORDS_S, self._close_engine(drain_s))
         await self._interceptor.finish(max(end_s - time.monotonic(), _LAST_WORDS_S))
         is_closed = await _within(_GOODBYE_S + _LAST_WORDS_S, self._server.stop(_GOODBYE_S))
+        for door in self._doors:
+            await door.close()
         _log.info("stopped", extra={"fields": {"launch_left": not is_idle, "peer_left": not is_closed}})
         return is_idle and is_closed
 

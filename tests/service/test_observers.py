@@ -53,7 +53,7 @@ def call_of(template: str) -> CorrelateCall:
 
 def test_a_call_that_is_answered_and_one_that_is_refused_are_told_once() -> None:
     notes = Notes()
-    with serving(observers=Observers([notes])) as server:
+    with serving(observers=[notes]) as server:
         stubs = Stubs(server.address)
         with stubs.channel:
             template = stubs.create(Z)[0]
@@ -74,7 +74,7 @@ def test_a_call_that_is_answered_and_one_that_is_refused_are_told_once() -> None
 
 def test_of_a_stream_each_request_is_told_and_the_stream_is_not() -> None:
     notes = Notes()
-    with serving(observers=Observers([notes])) as server:
+    with serving(observers=[notes]) as server:
         stubs = Stubs(server.address)
         with stubs.channel:
             template = stubs.create(Z)[0]
@@ -93,7 +93,7 @@ def test_of_a_stream_each_request_is_told_and_the_stream_is_not() -> None:
 
 def test_a_stream_that_breaks_the_rules_is_told_of_as_a_whole() -> None:
     notes = Notes()
-    with serving(observers=Observers([notes])) as server:
+    with serving(observers=[notes]) as server:
         stubs = Stubs(server.address)
         with stubs.channel:
             call: Any = stubs.channel.stream_stream("/siamcorr.v1.CorrelationService/CorrelateStream")
@@ -104,8 +104,7 @@ def test_a_stream_that_breaks_the_rules_is_told_of_as_a_whole() -> None:
 
 def test_a_broken_observer_costs_no_answer_and_hides_nothing(caplog: pytest.LogCaptureFixture) -> None:
     notes = Notes()
-    observers = Observers([Broken(), notes])
-    with caplog.at_level(logging.ERROR), serving(observers=observers) as server:
+    with caplog.at_level(logging.ERROR), serving(observers=[Broken(), notes]) as server:
         stubs = Stubs(server.address)
         with stubs.channel:
             stubs.create(Z)
