@@ -58,9 +58,8 @@ async def _serve(config: ServerConfig) -> bool:
     torch.set_num_threads(config.threads)
     doors = doors_of(config)
     observers = Observers(doors)
-    server = Server(
-        config, observers, doors
-    )  # binds first: a port in use should not take a model's loading time
+    # It binds at once: a port in use should not take a model's loading time to find out.
+    server = Server(config, observers, doors)
     on_launch = observers.launched if observers else None
     engine = await asyncio.to_thread(Engine, config.engine, on_launch=on_launch)
     await asyncio.to_thread(engine.warm_up)

@@ -1,7 +1,7 @@
 """Doors beside the gRPC port: they look on at what the server does, and show it to whoever asks.
 
-Each is a package that imports nothing of the others, and is imported only where a setting asks for it: what it
-stands on may not be installed.
+Each is a package that imports nothing of the others, and is imported only where a setting asks for it: what
+it stands on may not be installed.
 """
 
 from __future__ import annotations
