@@ -245,7 +245,7 @@ class Engine(BlockingCalls):
     def _prepare(self, tasks: Sequence[PrepareTask]) -> list[float]:
         began_s = self._clock()
         for task in tasks:
-            prepare(task, self._models, self.settings.max_image_pixels, self._workers)
+            prepare(task, self._models, self.settings, self._workers)
         return [self._clock() - began_s] * len(tasks)
 
     def _create(self, source: TemplateSource, timeout_s: float | None) -> list[Template]:

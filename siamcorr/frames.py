@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import TypeAlias
 
@@ -23,7 +24,8 @@ from siamcorr.geometry import (
 )
 from siamcorr.images import Pixels, channel_mean, cut, decode
 from siamcorr.resident import Background, Origin
-from siamcorr.tasks import CorrelateKey, CorrelateTask, NetworkKey, PrepareTask, TemplateTask
+from siamcorr.settings import EngineSettings
+from siamcorr.tasks import CorrelateKey, CorrelateTask, NetworkKey, PrepareTask, TemplateTask, check_work
 
 __all__ = ["MAX_CUT_PIXELS", "prepare"]
 
@@ -36,16 +38,25 @@ _MAX_PIXELS_AT_ONCE = MAX_CROP_SIDE_PX**2
 """The most frame pixels in the crops that are cut at one moment: those that leave the frame are copied."""
 
 
-def prepare(task: PrepareTask, models: Mapping[str, Model], max_pixels: int, workers: Workers) -> None:
+_NOT_SEEN: Background | None = (0, 0, 0)
+
+
+def prepare(
+    task: PrepareTask, models: Mapping[str, Model], settings: EngineSettings, workers: Workers
+) -> None:
     """Decode the frame and give each waiting task its crops, which ``workers`` cut out, and where they lie.
 
+    A search region that leaves the frame is filled with its template's background there. So it is cut once
+    for each background that it meets, and a pair does not depend on its neighbours.
+
     Raises:
-        InvalidArgument: names ``image`` or ``box``.
+        InvalidArgument: names ``image`` or ``box``, or ``request``: all that has been cut is too much work.
     """
     frame = task.frame
-    image = decode(frame.image, max_pixels)
+    image = decode(frame.image, settings.max_image_pixels)
     check_inside(frame.boxes, width=image.shape[1], height=image.shape[0])
     mean = cache(partial(channel_mean, image))
+    multiply_adds = 0
     for waiting in task.tasks:
         model = find_model(waiting.key.model, models)
         if isinstance(waiting, TemplateTask):
@@ -56,10 +67,41 @@ def prepare(task: PrepareTask, models: Mapping[str, Model], max_pixels: int, wor
             waiting.crops = _cut_out(image, crops, model.template_px, fills, workers)
             continue
         boxes = [frame.boxes[slot] for slot in waiting.search_slots]
-        crops = _bounded(search_crop(box, model.crop) for box in boxes)
-        fills = [mean() if colour is None else np.array(colour, np.uint8) for colour in _backgrounds(waiting)]
+        all_crops = [search_crop(box, model.crop) for box in boxes]
+        searches, colours = _share_regions(waiting, [_leaves(crop, image) for crop in all_crops])
+        multiply_adds += waiting.load.multiply_adds(waiting.size, len(searches))
+        check_work(multiply_adds, settings.max_multiply_adds)
+        crops = _bounded(all_crops[search] for search in searches)
+        fills = [mean() if colour is None else np.array(colour, np.uint8) for colour in colours]
         waiting.regions = _cut_out(image, crops, model.crop.search_px, fills, workers)
-        waiting.places = [_place(box, model, waiting.key) for box in boxes]
+        waiting.places = [_place(boxes[search], model, waiting.key) for search in searches]
+        waiting.cuts = crops
+
+
+def _share_regions(task: CorrelateTask, leaves: Sequence[bool]) -> tuple[list[int], list[Background | None]]:
+    """Let pairs share a search region that lies in the frame, or whose templates' backgrounds agree.
+
+    Return for each region that is left its search and the colour outside; None is this frame's own mean.
+    """
+    regions: dict[tuple[int, Background | None], int] = {}
+    index: list[int] = []
+    for template, search in zip(task.template_index, task.search_index, strict=True):
+        origin = task.leases[template].origin
+        colour = _NOT_SEEN
+        if leaves[search]:
+            colour = None if origin is None else origin.background
+        index.append(regions.setdefault((search, colour), len(regions)))
+    task.search_index = index
+    task.search_slots = [task.search_slots[search] for search, _ in regions]
+    if isinstance(task.key, CorrelateKey) and len(regions) > 1:
+        task.key = replace(task.key, one_search=False)
+    return [search for search, _ in regions], [colour for _, colour in regions]
+
+
+def _leaves(crop: Crop, image: Pixels) -> bool:
+    height, width = image.shape[:2]
+    ends = crop.left + crop.side, crop.top + crop.side
+    return crop.left < 0 or crop.top < 0 or ends[0] > width or ends[1] > height
 
 
 def _cut_out(
@@ -75,15 +117,6 @@ def _cut_out(
 
     workers.each(cut_part, parts)
     return [pieces[index] for index in range(len(crops))]
-
-
-def _backgrounds(task: CorrelateTask) -> list[Background | None]:
-    """Return for each search region the colour outside the frame: that of the first template it meets."""
-    found: dict[int, Origin | None] = {}
-    for template, search in zip(task.template_index, task.search_index, strict=True):
-        found.setdefault(search, task.leases[template].origin)
-    origins = (found[search] for search in range(len(task.search_slots)))
-    return [None if origin is None else origin.background for origin in origins]
 
 
 def _colour(mean: Pixels) -> Background:

@@ -34,6 +34,7 @@ from siamcorr.tasks import (
     PrepareTask,
     TemplateKey,
     TemplateTask,
+    check_work,
 )
 
 __all__ = ["plan_correlate", "plan_templates"]
@@ -69,7 +70,7 @@ def plan_templates(
     if updated is not None:
         updated.check_made_by(model)
     made_by, count = find_model(model, models), source.count
-    _check_work(count * made_by.template_multiply_adds, max_multiply_adds)
+    check_work(count * made_by.template_multiply_adds, max_multiply_adds)
     made_bytes = count * _feature_bytes(made_by.template_shapes)
     task = TemplateTask(TemplateKey(model), count, {}, handle, rate, made_bytes)
     return PrepareTask(source, (task,), count * 3 * made_by.template_px**2)
@@ -122,8 +123,7 @@ class _Recipe:
 
     @property
     def multiply_adds(self) -> int:
-        load = self.load
-        return len(self.slots) * load.pair_multiply_adds + len(self.searches) * load.region_multiply_adds
+        return self.load.multiply_adds(len(self.slots), len(self.searches))
 
     def add(self, member: int, search: int, slot: int) -> None:
         self.template_index.append(self.members.setdefault(member, len(self.members)))
@@ -167,16 +167,10 @@ def _recipes(
         member = members[call.templates[template]]
         recipes[owns[member]].add(member, search, slot)
     used = [recipe for recipe in recipes.values() if recipe.slots]
-    _check_work(sum(recipe.multiply_adds for recipe in used), max_multiply_adds)
+    check_work(sum(recipe.multiply_adds for recipe in used), max_multiply_adds)
     for recipe in used:
         recipe.choose_form(device)
     return used
-
-
-def _check_work(multiply_adds: int, most: float) -> None:
-    if multiply_adds > most:
-        expected = f"at most {most:.3g} (max_multiply_adds)"
-        raise InvalidArgument.found("request", f"{multiply_adds:.3g} multiply-adds", expected)
 
 
 def _recipe(call: CorrelateCall, own: _Own, models: Mapping[str, Model]) -> _Recipe:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from siamcorr.answers import MapToFrame
 from siamcorr.arguments import Array
 from siamcorr.calls import Frame, Output, Precision
+from siamcorr.errors import InvalidArgument
+from siamcorr.geometry import Crop
 from siamcorr.resident import Lease, Origin
 from siamcorr.shapes import Correlation, Shape
 from siamcorr.slabs import RowForm
@@ -28,6 +30,7 @@ __all__ = [
     "PrepareTask",
     "TemplateKey",
     "TemplateTask",
+    "check_work",
 ]
 
 
@@ -98,14 +101,30 @@ class Load:
     pair_multiply_adds: int
     region_multiply_adds: int = 0
 
+    def multiply_adds(self, pairs: int, regions: int) -> int:
+        """Return the work of so many pairs on so many search regions."""
+        return pairs * self.pair_multiply_adds + regions * self.region_multiply_adds
+
+
+def check_work(multiply_adds: int, most: float) -> None:
+    """Refuse a request that would keep the device for longer than is allowed.
+
+    Raises:
+        InvalidArgument: names ``request``.
+    """
+    if multiply_adds > most:
+        expected = f"at most {most:.3g} (max_multiply_adds)"
+        raise InvalidArgument.found("request", f"{multiply_adds:.3g} multiply-adds", expected)
+
 
 @dataclass(slots=True, eq=False)
 class CorrelateTask:
     """Pairs of one key: pair i is ``leases[template_index[i]]`` on ``regions[search_index[i]]``.
 
-    ``regions`` are (C, H, W) features, or (S, S, 3) crops once they are cut out, and ``places`` where their
-    response maps lie in the frame. ``search_slots`` says which of the call's search regions they are,
-    ``slots`` which of the call's responses the pairs are.
+    ``regions`` are (C, H, W) features, or (S, S, 3) crops once they are cut out, ``cuts`` the squares of the
+    frame that these were, and ``places`` where their response maps lie in it. ``search_slots`` says which of the call's search regions they are: the
+    same one again where its crop is cut for templates of different backgrounds. ``slots`` says which of the
+    call's responses the pairs are.
     """
 
     key: CorrelateKey | NetworkKey
@@ -117,6 +136,7 @@ class CorrelateTask:
     search_slots: Sequence[int]
     regions: Sequence[Array] = ()
     places: Sequence[MapToFrame] = ()
+    cuts: Sequence[Crop] = ()
 
     @property
     def size(self) -> int:

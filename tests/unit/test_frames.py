@@ -14,6 +14,7 @@ from siamcorr.embed import Workers, model_of, transform_of
 from siamcorr.frames import prepare
 from siamcorr.geometry import template_crop
 from siamcorr.images import channel_mean, cut
+from siamcorr.settings import EngineSettings
 from siamcorr.tasks import PrepareTask, TemplateKey, TemplateTask
 
 
@@ -40,7 +41,7 @@ def test_large_crops_are_not_all_cut_at_once(
     task = TemplateTask(TemplateKey("gate"), len(boxes), {})
     workers = Counted(3)
     models = {"gate": model_of(Gate(), transform_of("none"))}
-    prepare(PrepareTask(Frame(IMAGE, boxes), [task], 0), models, IMAGE.size, workers)
+    prepare(PrepareTask(Frame(IMAGE, boxes), [task], 0), models, EngineSettings(models={}), workers)
     workers.close()
     assert workers.parts == parts
     for box, crop in zip(boxes, task.crops, strict=True):
