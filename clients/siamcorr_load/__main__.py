@@ -16,22 +16,34 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from siamcorr.errors import InvalidArgument, SiamcorrError
-from siamcorr_load.capacity import find_capacity
+from siamcorr_client.server_process import signals_unwind
+from siamcorr_load.capacity import find_capacity, is_enough
 from siamcorr_load.chaos import run_chaos
 from siamcorr_load.compare import compare, exit_code
 from siamcorr_load.controller import run
 from siamcorr_load.live import Live, Plan
+from siamcorr_load.machine import shares_machine
 from siamcorr_load.options import Options, read_options
-from siamcorr_load.page import page
+from siamcorr_load.page import comparison_page, page
 from siamcorr_load.report import aftermath_text, capacity_text, comparison_text, point_text, run_text
 from siamcorr_load.report_units import count_text
-from siamcorr_load.results import Capacity, CapacityPoint, Run, from_json, to_json
+from siamcorr_load.restart import run_restart
+from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Run, from_json, to_json
+from siamcorr_load.served import served_process
 from siamcorr_load.settings import Load
+from siamcorr_load.turns import run_in_turns
 
 __all__ = ["main"]
 
 _CAPACITY_TIMEOUT_S = 1.0
 """In the search for the capacity nothing is waited for much longer than a period: overload would pile up."""
+
+
+_CAPACITY_WARM_UP_S = 1.0
+_WINDOW_SENDS = 1000
+"""So many requests a window has at least, for 99.9 % of them to be a number, unless that takes too long."""
+
+_STRETCH = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.load is None:
             return _compare(options)
         if options.chaos is not None:
-            return _chaos(options.chaos, options.load, options.ttl_s)
+            return _chaos(options, options.chaos, options.load)
+        if options.against is not None:
+            return _against(options, options.load, options.against)
         return _load(options, options.load)
     except SiamcorrError as error:
         print(f"siamcorr-load: error: {error}", file=sys.stderr)
@@ -53,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _load(options: Options, load: Load) -> int:
     result: Run | Capacity
     if options.find_capacity:
-        result = _capacity(load, tell=lambda point: _tell(options, point_text(point)))
+        result = _capacity(load, options.within_s, tell=lambda point: _tell(options, point_text(point)))
         print(capacity_text(result))
     else:
         with nullcontext() if options.quiet else Live(_plan(load), sys.stderr) as live:
@@ -66,29 +80,55 @@ def _load(options: Options, load: Load) -> int:
     return 0 if result.verdict.is_valid else 1
 
 
-def _capacity(load: Load, tell: Callable[[CapacityPoint], None]) -> Capacity:
+def _capacity(load: Load, within_s: float, tell: Callable[[CapacityPoint], None]) -> Capacity:
     """Vary the cameras; each has as many targets as the load says."""
     timeout_s = min(load.timeout_s, max(_CAPACITY_TIMEOUT_S, 4 * load.period_s))
-    load = dataclasses.replace(load, headroom=False, max_windows=load.windows, timeout_s=timeout_s)
+    warm_up_s = min(load.warm_up_s, _CAPACITY_WARM_UP_S)
+    load = dataclasses.replace(load, headroom=False, repeats=1, timeout_s=timeout_s, warm_up_s=warm_up_s)
+
+    def trial(cameras: int) -> Run:
+        fit = _WINDOW_SENDS / (cameras * load.fps)
+        window_s = min(max(load.window_s, fit), _STRETCH * load.window_s)
+        tried = dataclasses.replace(load, cameras=cameras, window_s=window_s)
+        return run(tried, enough=lambda windows: is_enough(windows, load.period_s))
+
     return find_capacity(
-        lambda cameras: run(dataclasses.replace(load, cameras=cameras)),
+        trial,
         targets_each=load.targets,
         first=load.cameras,
+        within_s=within_s,
+        shares_machine=shares_machine(load.server),
         tell=tell,
     )
 
 
 def _compare(options: Options) -> int:
     a, b = (from_json(_read(path), Run) for path in options.compare or ())
-    comparison = compare(a, b)
+    return _compared(options, compare(a, b), a, b)
+
+
+def _against(options: Options, load: Load, against: str) -> int:
+    plan = dataclasses.replace(_plan(load), windows=2 * load.windows * load.repeats)
+    with nullcontext() if options.quiet else Live(plan, sys.stderr) as live:
+        a, b = run_in_turns(load, against, live.window if live else lambda _: None)
+    return _compared(options, compare(a, b, in_turns=True), a, b)
+
+
+def _compared(options: Options, comparison: Comparison, a: Run, b: Run) -> int:
     print(comparison_text(comparison))
     if options.json is not None:
         _write(options.json, to_json(comparison))
+    if options.html is not None:
+        _write(options.html, comparison_page(comparison, a, b))
     return exit_code(comparison)
 
 
-def _chaos(mode: str, load: Load, ttl_s: float) -> int:
-    aftermath = asyncio.run(run_chaos(mode, load.server, ttl_s=ttl_s, seed=load.seed))
+def _chaos(options: Options, mode: str, load: Load) -> int:
+    if options.serve is not None:
+        with signals_unwind(), served_process(options.serve, options.ttl_s) as server:
+            aftermath = asyncio.run(run_restart(server, ttl_s=options.ttl_s))
+    else:
+        aftermath = asyncio.run(run_chaos(mode, load.server, ttl_s=options.ttl_s, seed=load.seed))
     print(aftermath_text(aftermath))
     return int(bool(aftermath.faults))
 

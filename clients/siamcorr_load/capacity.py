@@ -2,86 +2,96 @@
 
 Rules:
 
-- A load is carried when the 99th percentile of its latency, from when each request was due, lies within the
-  frame period, and 99.9 % of what was due was answered within it. A refused request was not answered. A load
-  that is carried although the generator was late is carried: lateness makes it burst, and costs it time.
-- The search doubles the load until it is not carried, or halves it until it is; then it halves the gap, until
-  that is a twentieth of the load.
-- One run decides when it is far from the line. Near it two of up to three runs decide, because one pause of a
-  shared machine is enough to spoil 99.9 %.
-- A load that was not carried while the generator was late is tried again, twice at most, before it counts:
-  such a pause hit the generator too. Each run is in the result.
-- At the end both sides of the gap are tried once more. Where one does not hold, the search goes
-  on from there.
+- A window is in time when 99.9 % of what was due in it was answered within the frame period, and with that
+  the 99th percentile of its latency. A refused request was not answered. Latency counts from when a request
+  was due: a generator that is late costs the server time, and the answer is on the safe side.
+- The load is doubled, or far from the line multiplied by four, until it is not carried; or halved until it
+  is. From there on each trial is made where least is known of the outcome (:mod:`siamcorr_load.threshold`),
+  until the limit is known to a twentieth of it on either side, nine times in ten. A window that is spoilt
+  by chance is outvoted later.
+- A trial ends with one window that is far from the line, else when two windows say the same.
+- A window that was not in time proves nothing where the machine stood still for so long that this explains
+  it (:mod:`siamcorr_load.stalls`).
+- In the end the answer has had three windows that prove something, most of them in time if it lies above the
+  interval's lower end. A load at most a quarter above it has had one that was far from the line, so that it
+  was no small pause which made it too much, or three too.
 
-The search says itself when its answer cannot be trusted: a wrong answer was given; the load that was not
-carried was one that the generator could not send in time, so that the server may carry more; what was found
-did not hold when tried again, time after time; or over a quarter of the runs say otherwise than the answer.
+The search says itself when its answer cannot be trusted: a wrong answer was given; there was no time to learn
+the limit; the generators were what gave out first; most windows fell into stalls of the machine; windows away
+from the line contradict the answer; or the server itself paused at loads that it can carry.
 
 Rejected: reading the capacity off an overloaded server's throughput. It answers more requests than it answers
-in time.
+in time. Also pooling all windows of a load: on a machine with other tenants one pause in ten seconds spoils
+99.9 %, at half the load as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from siamcorr.errors import InvalidArgument
-from siamcorr_load.results import INVALID, Capacity, CapacityPoint, Run, Verdict
+from siamcorr_load.capacity_doubts import doubts, notes
+from siamcorr_load.results import INVALID, VALID, Capacity, CapacityPoint, Run, Verdict, Window
+from siamcorr_load.threshold import Threshold
+from siamcorr_load.windows import decides, is_carried, is_clear, is_in_time, proves
 
-__all__ = ["LATE_SHARE", "ON_TIME", "carries", "find_capacity", "generator_was_late"]
-
-ON_TIME = 0.999
-"""The least share of what was due that has to be answered within the frame period."""
-
-LATE_SHARE = 0.01
-"""The most of its sends for which a generator may be late."""
+__all__ = ["PRECISION", "WITHIN_S", "RunTrial", "find_capacity", "is_enough"]
 
 PRECISION = 0.05
-"""How near the answer is to a load that is not carried, as a share of the answer."""
+"""How near the limit is known on either side, as a share of it, nine times in ten."""
 
-_VOTES = 2
-_CLEARLY_IN_TIME = 0.6  # of the period: p99
-_CLEARLY_LATE = 0.9  # on time, at most
-_OUTVOTED_SHARE = 0.25
-_REOPENINGS = 3
-_VOID_RUNS = 2
-_NOISY = "the machine is too noisy"
+WITHIN_S = 160.0
+"""No trial is begun later than this after the search was begun, in seconds."""
+
+RunTrial = Callable[[int], Run]
+"""Makes one run with so many cameras, of as many windows as :func:`is_enough` asks for."""
+
+_TAIL = 0.05
+_MOST_TRIALS = 60
+_PROOFS = 3  # windows that prove something, at the answer
+_MOST_WINDOWS = 5
+_ABOVE = 0.25
+_FAR = 0.2  # of the period: p99
 
 
-def carries(run: Run) -> bool:
-    """Whether a server carried the load of a run."""
-    return run.sent > 0 and run.latency.p99_s <= run.period_s and run.on_time_rate >= ON_TIME
-
-
-def generator_was_late(run: Run) -> bool:
-    """Whether a run whose load was not carried says more of the generator than of the server."""
-    return run.late_sends > LATE_SHARE * run.sent
+def is_enough(windows: Sequence[Window], period_s: float) -> bool:
+    """Whether a trial has shown what it can: to be asked after each window."""
+    proofs = [is_in_time(one, period_s) for one in windows if proves(one, period_s)]
+    if len(windows) >= _MOST_WINDOWS or (proofs and is_clear(windows[-1], period_s)):
+        return True
+    return max(proofs.count(True), proofs.count(False)) >= 2
 
 
 def find_capacity(
-    run: Callable[[int], Run],
+    run: RunTrial,
     *,
     targets_each: int = 1,
     first: int = 8,
     limit: int = 100_000,
     precision: float = PRECISION,
+    within_s: float = WITHIN_S,
+    shares_machine: bool = False,
+    clock: Callable[[], float] = time.monotonic,
     tell: Callable[[CapacityPoint], None] | None = None,
 ) -> Capacity:
     """Find the most targets that a server answers in time.
 
     Args:
-        run: makes one run with so many cameras, 1 or more.
+        run: makes one trial.
         targets_each: how many targets each camera has.
         first: how many cameras to begin with.
         limit: the most cameras to try.
-        precision: the gap between the answer and a load that is not carried, as a share of the answer.
-        tell: called with each run's point as it is made.
+        precision: how near the limit is to be known on either side, as a share of it.
+        within_s: no trial is begun later.
+        shares_machine: the server runs on the generators' machine, so that the two together are asked.
+        clock: monotonic seconds.
+        tell: called with each trial's point as it is made.
 
     Returns:
-        Every run in the order in which they were made, the answer, None where not even one target is
-        answered in time, and whether to believe it.
+        Every trial in the order in which they were made, the answer, None where not even one target is
+        answered in time, the interval around it, and whether to believe it.
 
     Raises:
         InvalidArgument: names the argument that is out of its range.
@@ -94,122 +104,132 @@ def find_capacity(
         raise InvalidArgument.found("targets_each", repr(targets_each)[:80], "at least 1")
     if not 0 < precision < 1:
         raise InvalidArgument.found("precision", repr(precision)[:80], "above 0, below 1")
-    search = _Search(run, targets_each, tell)
-    try:
-        return _settled(search, first, limit, precision)
-    except _WrongAnswerError as wrong:
-        return search.result(0, [str(wrong)])
-
-
-class _WrongAnswerError(Exception):
-    """A server that answers wrongly has no capacity."""
+    search = _Search(run, targets_each, first, limit, precision, tell)
+    end_s = clock() + within_s
+    while (cameras := search.next()) is not None and clock() < end_s:
+        if wrong := search.try_once(cameras).run.wrong_answers:
+            reason = f"wrong answers at {cameras * targets_each} targets: {wrong}"
+            return search.result(None, Verdict(INVALID, (reason,)))
+    answer = search.answer()
+    reasons = [] if cameras is None else [f"no time to find it: {search.span()}, after {within_s:g} s"]
+    reasons += doubts(search.points, answer * targets_each, limit * targets_each, shares_machine)
+    said = notes(search.points, shares_machine)
+    return search.result(answer or None, Verdict(INVALID if reasons else VALID, tuple(reasons), tuple(said)))
 
 
 @dataclass(slots=True)
 class _Search:
     """Counts in cameras; the points, and what is found, in targets."""
 
-    run: Callable[[int], Run]
+    run: RunTrial
     targets_each: int
+    first: int
+    limit: int
+    precision: float
     tell: Callable[[CapacityPoint], None] | None
     points: list[CapacityPoint] = field(default_factory=list)
+    threshold: Threshold = field(init=False)
 
-    def is_carried(self, cameras: int) -> bool:
-        """Run a load until it is decided whether it is carried."""
-        votes: list[bool] = []
-        void = 0
-        while max(votes.count(True), votes.count(False)) < _VOTES:
-            point = self.try_once(cameras)
-            if not point.carried and generator_was_late(point.run) and void < _VOID_RUNS:
-                void += 1
-                continue
-            votes.append(point.carried)
-            if _is_clear(point):
-                break
-        return votes[-1]  # the last vote is the one that decided
+    def __post_init__(self) -> None:
+        self.threshold = Threshold(self.limit)
+
+    def next(self) -> int | None:
+        """Return what to try next; None: it is known."""
+        if not self.points:
+            return self.first
+        if len(self.points) >= _MOST_TRIALS:
+            return None
+        carried = [self._cameras(point) for point in self.points if point.carried]
+        if len(carried) == len(self.points):
+            return None if max(carried) == self.limit else min(self._further(), self.limit)
+        if not carried:
+            least = min(map(self._cameras, self.points))
+            return None if least == 1 and self._proofs(1) >= _PROOFS else max(1, least // 2)
+        if not self._is_known():
+            return min(self._least_known(), 2 * max(carried))
+        return self._unproven()
 
     def try_once(self, cameras: int) -> CapacityPoint:
-        """Run a load and keep what came of it."""
+        """Run a trial and learn from it."""
         run = self.run(cameras)
-        point = CapacityPoint(cameras * self.targets_each, run, carries(run))
+        point = CapacityPoint(cameras * self.targets_each, run, is_carried(run.windows, run.period_s))
         self.points.append(point)
+        for window in run.windows:
+            if proves(window, run.period_s):
+                in_time, clear = is_in_time(window, run.period_s), is_clear(window, run.period_s)
+                self.threshold.saw(cameras, is_in_time=in_time, is_clear=clear)
         if self.tell is not None:
             self.tell(point)
-        if run.wrong_answers:
-            raise _WrongAnswerError(f"wrong answers at {point.targets} targets: {run.wrong_answers}")
         return point
 
-    def result(self, carried: int, reasons: list[str]) -> Capacity:
+    def answer(self) -> int:
+        """Return the most that is carried, more likely than not; 0: nothing is."""
+        carried = [self._cameras(point) for point in self.points if point.carried]
+        if not carried or len(carried) == len(self.points):
+            return max(carried, default=0)
+        answer, low = min(int(self.threshold.quantile(0.5)), max(carried)), self._interval()[0]
+        while answer > max(1, low) and self._is_mostly_late(answer):
+            answer -= 1
+        return answer
+
+    def result(self, answer: int | None, verdict: Verdict) -> Capacity:
         """Put together what was found."""
-        answer = carried * self.targets_each or None
-        verdict = Verdict(INVALID, tuple(reasons)) if reasons else Verdict()
-        return Capacity(tuple(self.points), answer, self.points[0].run.period_s, verdict)
+        low, high = self._interval()
+        return Capacity(
+            tuple(self.points),
+            None if answer is None else answer * self.targets_each,
+            self.points[0].run.period_s,
+            verdict,
+            low * self.targets_each,
+            high * self.targets_each,
+        )
 
+    def span(self) -> str:
+        """Return between which loads the limit lies, in words."""
+        low, high = (cameras * self.targets_each for cameras in self._interval())
+        return f"it lies between {low} and {high} targets"
 
-def _is_clear(point: CapacityPoint) -> bool:
-    run = point.run
-    if point.carried:
-        return run.latency.p99_s <= _CLEARLY_IN_TIME * run.period_s
-    return run.on_time_rate <= _CLEARLY_LATE and not generator_was_late(run)
+    def _interval(self) -> tuple[int, int]:
+        low, high = self.threshold.quantile(_TAIL), self.threshold.quantile(1 - _TAIL)
+        return int(low), min(int(high), self.limit)
 
+    def _is_known(self) -> bool:
+        low, high = self._interval()
+        return high - low <= max(1, int(2 * self.precision * self.threshold.quantile(0.5)))
 
-def _settled(search: _Search, first: int, limit: int, precision: float) -> Capacity:
-    if search.is_carried(first):
-        carried, refused = _climb(search, first, limit, first)
-    else:
-        carried, refused = _descend(search, first, first)
-    for _ in range(_REOPENINGS):
-        while refused is not None and refused - carried > _gap(carried, precision):
-            middle = (carried + refused) // 2
-            if search.is_carried(middle):
-                carried = middle
-            else:
-                refused = middle
-        if refused is None:
-            break
-        if search.is_carried(refused):
-            carried, refused = _climb(search, refused, limit, _gap(refused, precision))
-        elif carried and not search.is_carried(carried):
-            carried, refused = _descend(search, carried, _gap(carried, precision))
-        else:
-            break
-    else:
-        again = f"what was found did not hold when tried again, {_REOPENINGS} times: {_NOISY}"
-        return search.result(carried, [again, *_doubts(search, carried, refused)])
-    return search.result(carried, _doubts(search, carried, refused))
+    def _least_known(self) -> int:
+        middle = max(1, min(int(self.threshold.quantile(0.5)), self.limit))
+        nearby = {middle, min(middle + 1, self.limit)}
+        return min(sorted(nearby), key=lambda one: abs(self.threshold.chance_in_time(one) - 0.5))
 
+    def _further(self) -> int:
+        """Return the next load of the climb: twice as much, or four times where there is much room."""
+        last = self.points[-1]
+        is_far = all(one.p99_s <= _FAR * last.run.period_s for one in last.run.windows)
+        return (4 if is_far else 2) * self._cameras(last)
 
-def _gap(carried: int, precision: float) -> int:
-    return max(1, int(precision * carried))
+    def _unproven(self) -> int | None:
+        """Return the answer, or a load just above it, if that needs more windows."""
+        answer, period_s = self.answer(), self.points[0].run.period_s
+        if answer and self._proofs(answer) < _PROOFS:
+            return answer
+        above = answer + max(1, int(_ABOVE * answer))
+        points = [point for point in self.points if answer < self._cameras(point) <= above]
+        windows = [window for point in points for window in point.run.windows]
+        if any(is_clear(one, period_s) and not is_in_time(one, period_s) for one in windows):
+            return None
+        return above if above <= self.limit and self._proofs(above) < _PROOFS else None
 
+    def _cameras(self, point: CapacityPoint) -> int:
+        return point.targets // self.targets_each
 
-def _climb(search: _Search, carried: int, limit: int, step: int) -> tuple[int, int | None]:
-    """From a load that is carried, find one that is not, in steps that double; None where all are."""
-    while carried < limit:
-        more = min(carried + step, limit)
-        if not search.is_carried(more):
-            return carried, more
-        carried, step = more, 2 * step
-    return carried, None
+    def _is_mostly_late(self, cameras: int) -> bool:
+        there = [window for point in self._at(cameras) for window in point.run.windows]
+        is_proven = self._proofs(cameras) >= _PROOFS
+        return is_proven and not is_carried(there, self.points[0].run.period_s)
 
+    def _at(self, cameras: int) -> list[CapacityPoint]:
+        return [point for point in self.points if self._cameras(point) == cameras]
 
-def _descend(search: _Search, refused: int, step: int) -> tuple[int, int]:
-    """From a load that is not carried, find one that is, in steps that double; 0 where none is."""
-    while less := max(refused - step, refused // 2):
-        if search.is_carried(less):
-            return less, refused
-        refused, step = less, 2 * step
-    return 0, refused
-
-
-def _doubts(search: _Search, carried: int, refused: int | None) -> list[str]:
-    doubts = []
-    answer, too_many = carried * search.targets_each, (refused or 0) * search.targets_each
-    if refused is None:
-        doubts.append(f"all {answer} targets that were allowed were carried: the server may carry more")
-    elif all(generator_was_late(point.run) for point in search.points if point.targets == too_many):
-        doubts.append(f"the generator itself was late at {too_many} targets: the server may carry more")
-    outvoted = sum(point.carried != (point.targets <= answer) for point in search.points)
-    if outvoted > _OUTVOTED_SHARE * len(search.points):
-        doubts.append(f"{outvoted} of {len(search.points)} runs contradict the others: {_NOISY}")
-    return doubts
+    def _proofs(self, cameras: int) -> int:
+        return sum(decides(point.run.windows, point.run.period_s) for point in self._at(cameras))

@@ -5,6 +5,7 @@ The ways to behave badly:
 - ``kill``: processes with calls in flight and templates of their own are killed.
 - ``cancel``: calls are cancelled in a storm, each at another moment between being made and being answered.
 - ``slow``: streams send requests and never read an answer, then break off.
+- ``restart``: not clients but the server goes, and comes again: :mod:`siamcorr_load.restart`.
 
 Afterwards, and between the slow readers too, a well-behaved client must get right answers, and within the
 templates' time to live every template must be gone that was not there before. What a server holds beside
@@ -18,13 +19,10 @@ import multiprocessing
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
 import grpc
-import numpy as np
-import numpy.typing as npt
 
 from siamcorr.answers import Template
 from siamcorr.checks import correlate_call
@@ -33,33 +31,18 @@ from siamcorr.v1 import correlation_service_pb2 as pb
 from siamcorr.wire.correlation import seal_correlate_request
 from siamcorr.wire.envelope import seal
 from siamcorr_client import AsyncClient
-from siamcorr_load.checking import correlate, is_right
+from siamcorr_load.soundness import SEARCH, TEMPLATE, Aftermath, call, handles, left_behind, wrong_answers
 
-__all__ = ["MODES", "Aftermath", "run_chaos"]
+__all__ = ["MODES", "run_chaos"]
 
 Done: TypeAlias = tuple[str, list[str]]
 """What was done, in words, and what was wrong meanwhile."""
 
 _SPAWN = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
 _READY_S = 60.0
-_POLL_S = 0.05
 _STALLED_S = 0.25  # a write that takes longer waits for the server to read
-_GRACE_S = 5.0
 _TURNS = 40
 _IN_FLIGHT = 16
-
-_RANDOM = np.random.default_rng(5)
-_Z: npt.NDArray[np.float32] = _RANDOM.standard_normal((64, 6, 6), dtype=np.float32)
-_X: npt.NDArray[np.float32] = _RANDOM.standard_normal((64, 40, 40), dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Aftermath:
-    """What a server was put through, in words, and what was found to be wrong afterwards, a sentence each."""
-
-    mode: str
-    done: str
-    faults: tuple[str, ...]
 
 
 async def run_chaos(mode: str, server: str, *, ttl_s: float, size: int = 4, seed: int = 0) -> Aftermath:
@@ -79,11 +62,11 @@ async def run_chaos(mode: str, server: str, *, ttl_s: float, size: int = 4, seed
     if mode not in MODES:
         raise InvalidArgument.found("mode", repr(mode)[:80], ", ".join(MODES))
     async with AsyncClient(server) as client:
-        before = await _handles(client)
+        before = await handles(client)
         chance = random.Random(seed)  # noqa: S311 - chance, not a secret
         done, faults = await MODES[mode](server, size, chance)
-        faults += await _wrong_answers(client)
-        faults += await _left_behind(client, before, ttl_s)
+        faults += await wrong_answers(client)
+        faults += await left_behind(client, before, ttl_s)
     return Aftermath(mode, done, tuple(faults))
 
 
@@ -112,11 +95,11 @@ def _be_busy(server: str, pipe: Connection) -> None:
 
     async def work() -> None:
         async with AsyncClient(server) as client:
-            template = await client.create_template(_Z)
-            calls = {_call(client, template) for _ in range(_IN_FLIGHT)}
+            template = await client.create_template(TEMPLATE)
+            calls = {call(client, template) for _ in range(_IN_FLIGHT)}
             while True:
                 answered, calls = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-                calls |= {_call(client, template) for _ in answered}
+                calls |= {call(client, template) for _ in answered}
                 pipe.send("busy")
 
     with suppress(BrokenPipeError):
@@ -126,8 +109,8 @@ def _be_busy(server: str, pipe: Connection) -> None:
 async def _cancel(server: str, size: int, chance: random.Random) -> Done:
     calls = 64 * size
     async with AsyncClient(server) as client:
-        template = await client.create_template(_Z)
-        await _call(client, template)
+        template = await client.create_template(TEMPLATE)
+        await call(client, template)
         storm = [asyncio.create_task(_cancelled(client, template, chance)) for _ in range(calls)]
         was_cancelled = await asyncio.gather(*storm)
     return f"{calls} calls made, {sum(was_cancelled)} of them cancelled", []
@@ -136,24 +119,24 @@ async def _cancel(server: str, size: int, chance: random.Random) -> Done:
 async def _cancelled(client: AsyncClient, template: Template, chance: random.Random) -> bool:
     """Make a call and cancel it a while later, unless it was faster."""
     if chance.random() < 0.25:
-        call: asyncio.Task[Any] = asyncio.create_task(client.create_template(_Z))
+        made: asyncio.Task[Any] = asyncio.create_task(client.create_template(TEMPLATE))
     else:
-        call = _call(client, template)
+        made = call(client, template)
     for _ in range(chance.randrange(_TURNS)):
         await asyncio.sleep(0)
-    is_cancelled = call.cancel()
+    is_cancelled = made.cancel()
     with suppress(asyncio.CancelledError, SiamcorrError):
-        await call
+        await made
     return is_cancelled
 
 
 async def _slow(server: str, size: int, chance: random.Random) -> Done:
     async with AsyncClient(server) as client:
-        template = await client.create_template(_Z)
+        template = await client.create_template(TEMPLATE)
         channels = [grpc.aio.insecure_channel(server) for _ in range(size)]
         try:
             counts = await asyncio.gather(*(_never_read(channel, template) for channel in channels))
-            faults = await _wrong_answers(client)
+            faults = await wrong_answers(client)
         finally:
             for channel in channels:
                 await channel.close()  # breaks off what is in flight
@@ -163,7 +146,7 @@ async def _slow(server: str, size: int, chance: random.Random) -> Done:
 async def _never_read(channel: grpc.aio.Channel, template: Template, most: int = 1000) -> int:
     """Send requests until the server takes no more; return how many."""
     stream: Any = channel.stream_stream("/siamcorr.v1.CorrelationService/CorrelateStream")()
-    parts = seal_correlate_request(correlate_call(template, features=_X, kind="depthwise"))
+    parts = seal_correlate_request(correlate_call(template, features=SEARCH, kind="depthwise"))
     for number in range(most):
         head = pb.CorrelateStreamRequest(id=number)
         head.timeout.FromSeconds(round(_READY_S))
@@ -173,37 +156,6 @@ async def _never_read(channel: grpc.aio.Channel, template: Template, most: int =
         except (TimeoutError, grpc.RpcError, asyncio.InvalidStateError):
             return number
     return most
-
-
-def _call(client: AsyncClient, template: Template) -> asyncio.Task[Any]:
-    return asyncio.create_task(client.correlate(template, features=_X, kind="depthwise"))
-
-
-async def _wrong_answers(client: AsyncClient) -> list[str]:
-    """Be a client as it should be; return what was wrong."""
-    try:
-        template = await client.create_template(_Z)
-        answer = await client.correlate(template, features=_X, kind="depthwise")
-        await client.delete_template(template)
-    except SiamcorrError as error:
-        return [f"a client that behaves well is refused: {error}"]
-    if not is_right(answer, correlate("depthwise", _Z, _X)):
-        return ["a client that behaves well gets a wrong answer"]
-    return []
-
-
-async def _left_behind(client: AsyncClient, before: set[str], ttl_s: float) -> list[str]:
-    """Wait for the templates to go; return what was wrong."""
-    left: set[str] = set()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(ttl_s + _GRACE_S):
-            while left := await _handles(client) - before:  # noqa: ASYNC110 - nobody tells of it
-                await asyncio.sleep(_POLL_S)
-    return [f"templates left after their time to live: {len(left)}"] if left else []
-
-
-async def _handles(client: AsyncClient) -> set[str]:
-    return {template.handle async for template in client.list_templates()}
 
 
 MODES: dict[str, Callable[[str, int, random.Random], Awaitable[Done]]] = {

@@ -9,8 +9,11 @@ Rules:
 - Windows of one run do not show what differs between runs, such as where memory and processes came to lie. So
   the spread between runs counts too: that of the repeats, and the usual one, or on a noisy machine that of
   the windows, where there are few.
+- Runs that were made in turns are compared repeat by repeat: what the machine did to both at the time cancels
+  out. That is the only way where it is faster in one minute than in the next (Bulej et al., "Duet
+  benchmarking", 2020).
 - Times and rates are compared as ratios, shares as differences.
-- A measure has changed when its change exceeds ``noise``, which chance alone does once in 25 times. A
+- A measure has changed when its change exceeds ``noise``, which chance alone does once in 50 times. A
   wrong answer is no noise.
 
 Rejected: tests on all single latencies. Within a run they depend on one another, so that with their number
@@ -31,8 +34,8 @@ __all__ = ["BETTER", "MIXED", "NO_DIFFERENCE", "SAME", "WORSE", "compare", "exit
 
 BETTER, WORSE, SAME, MIXED, NO_DIFFERENCE = "better", "worse", "same", "mixed", "no difference"
 
-_SEEN_BEFORE = 4  # how many degrees of freedom the usual spreads are worth
-_CHANCE = 0.02  # on either side
+_SEEN_BEFORE, _SEEN_IN_TURNS = 4, 2  # how many degrees of freedom the usual spreads are worth
+_CHANCE = 0.01  # on either side
 _LEAST_SHARE = 0.002  # a smaller difference between shares is of no interest
 
 _ASIDE = frozenset({"server", "server_pid", "seed", "headroom", "windows", "max_windows", "repeats"})
@@ -49,7 +52,7 @@ class _Measure:
     name: str
     whole: Callable[[Run], float]
     window: Callable[[Window], float]
-    repeat: Callable[[Repeat], float] | None
+    repeat: Callable[[Repeat], float]
     more_is_better: bool
     window_spread: float
     run_spread: float
@@ -79,7 +82,7 @@ _MEASURES = (
         "latency p90",
         lambda run: run.latency.p90_s,
         lambda window: window.p90_s,
-        None,
+        lambda repeat: repeat.p90_s,
         more_is_better=False,
         window_spread=0.05,
         run_spread=0.03,
@@ -97,7 +100,7 @@ _MEASURES = (
         "latency p99.9",
         lambda run: run.latency.p999_s,
         lambda window: window.p999_s,
-        None,
+        lambda repeat: repeat.p999_s,
         more_is_better=False,
         window_spread=0.50,
         run_spread=0.50,
@@ -116,7 +119,7 @@ _MEASURES = (
         "answered",
         lambda run: run.ok / run.sent if run.sent else 0.0,
         lambda window: window.ok / window.sent if window.sent else 0.0,
-        None,
+        lambda repeat: repeat.answered_rate,
         more_is_better=True,
         window_spread=0.001,
         run_spread=0.001,
@@ -125,14 +128,15 @@ _MEASURES = (
 )
 
 
-def compare(a: Run, b: Run) -> Comparison:
-    """Compare run ``b`` with run ``a``, the one before.
+def compare(a: Run, b: Run, *, in_turns: bool = False) -> Comparison:
+    """Compare run ``b`` with run ``a``, the one before; ``in_turns`` their repeats were made side by side.
 
     Returns:
         A row for each measure that both runs have; whether ``b`` is better, worse, mixed or shows no
         difference; and what makes the comparison doubtful, a sentence each.
     """
-    rows = tuple(row for measure in _MEASURES if (row := _row(measure, a, b)) is not None)
+    row_of = _row_in_turns if in_turns else _row
+    rows = tuple(row for measure in _MEASURES if (row := row_of(measure, a, b)) is not None)
     verdicts = {row.verdict for row in rows} - {SAME}
     if b.wrong_answers > 0 and a.wrong_answers == 0:
         verdicts = {WORSE}
@@ -150,26 +154,44 @@ def _row(measure: _Measure, a: Run, b: Run) -> ComparisonRow | None:
     before, after = measure.whole(a), measure.whole(b)
     if before <= 0 or after <= 0:
         return None
-    change = after / before - 1
+    difference = after - before if measure.is_share else math.log(after / before)
+    return _judged(measure, before, after, difference, _margin(measure, a, b))
+
+
+def _row_in_turns(measure: _Measure, a: Run, b: Run) -> ComparisonRow | None:
+    pairs = [(measure.repeat(x), measure.repeat(y)) for x, y in zip(a.repeats, b.repeats, strict=True)]
+    if not pairs or any(min(pair) <= 0 for pair in pairs):
+        return None
     if measure.is_share:
-        margin = max(_margin(measure, a, b), _LEAST_SHARE)
-        noise, is_beyond = margin / before, abs(after - before) > margin
+        differences = [after - before for before, after in pairs]
     else:
-        margin = _margin(measure, a, b)
-        noise, is_beyond = math.expm1(margin), abs(math.log(after / before)) > margin
+        differences = [math.log(after / before) for before, after in pairs]
+    usual = math.sqrt(2) * measure.run_spread  # of a difference
+    spread, freedom = _moderated([differences], usual, _SEEN_IN_TURNS)
+    margin = _t_quantile(freedom) * spread / math.sqrt(len(pairs))
+    return _judged(measure, measure.whole(a), measure.whole(b), mean(differences), margin)
+
+
+def _judged(
+    measure: _Measure, before: float, after: float, difference: float, margin: float
+) -> ComparisonRow:
+    """Return a row of a difference of logarithms, or of shares, and what it exceeds by chance."""
+    if measure.is_share:
+        margin = max(margin, _LEAST_SHARE)
+        change, noise = difference / before, margin / before
+    else:
+        change, noise = math.expm1(difference), math.expm1(margin)
     verdict = SAME
-    if is_beyond:
+    if abs(difference) > margin:
         verdict = BETTER if (change > 0) == measure.more_is_better else WORSE
     return ComparisonRow(measure.name, before, after, change, noise, verdict)
 
 
 def _margin(measure: _Measure, a: Run, b: Run) -> float:
-    """Return what the difference exceeds by chance once in twenty-five times: of logarithms, or of shares."""
+    """Return what the difference exceeds by chance once in fifty times: of logarithms, or of shares."""
     windows = [[measure.window(window) for window in run.windows] for run in (a, b)]
     within, freedom = _spread(measure, windows, measure.window_spread)
-    repeats = [
-        [] if measure.repeat is None else [measure.repeat(one) for one in run.repeats] for run in (a, b)
-    ]
+    repeats = [[measure.repeat(one) for one in run.repeats] for run in (a, b)]
     between, _ = _spread(measure, repeats, max(measure.run_spread, within))
     variance = sum(
         within**2 / max(1, len(of_windows)) + between**2 / max(1, len(of_repeats))
@@ -179,10 +201,17 @@ def _margin(measure: _Measure, a: Run, b: Run) -> float:
 
 
 def _spread(measure: _Measure, groups: Sequence[Sequence[float]], usual: float) -> tuple[float, int]:
+    if not measure.is_share:
+        groups = [[math.log(value) for value in group if value > 0] for group in groups]
+    return _moderated(groups, usual)
+
+
+def _moderated(
+    groups: Sequence[Sequence[float]], usual: float, seen_before: int = _SEEN_BEFORE
+) -> tuple[float, int]:
     """Return the standard deviation within groups, moderated by the usual one, and its degrees of freedom."""
-    squares, freedom = _SEEN_BEFORE * usual**2, _SEEN_BEFORE
-    for group in groups:
-        values = list(group) if measure.is_share else [math.log(value) for value in group if value > 0]
+    squares, freedom = seen_before * usual**2, seen_before
+    for values in groups:
         if len(values) > 1:
             middle = mean(values)
             squares += sum((value - middle) ** 2 for value in values)

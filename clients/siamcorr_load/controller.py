@@ -17,17 +17,23 @@ from typing import Any
 
 from siamcorr.errors import InternalError, InvalidArgument, ServerUnavailable
 from siamcorr_load import null_server
+from siamcorr_load.account import Reading, account_of, read_metrics
+from siamcorr_load.intervals import intervals_of
 from siamcorr_load.machine import describe, resident_bytes
 from siamcorr_load.recorder import Tally
 from siamcorr_load.results import Memory, Repeat, Run, Window
 from siamcorr_load.settings import Load
+from siamcorr_load.stalls import StallMeter
 from siamcorr_load.verdict import agree, judge
-from siamcorr_load.worker import work
+from siamcorr_load.worker import End, work
 
-__all__ = ["Measured", "OnWindow", "measure_headroom", "run", "summary"]
+__all__ = ["Enough", "Measured", "OnWindow", "agreeing", "measure", "measure_headroom", "run", "summary"]
 
 OnWindow = Callable[[Window], None]
 """Told each window as it closes."""
+
+Enough = Callable[[Sequence[Window]], bool]
+"""Asked after each window whether these are enough."""
 
 _SPAWN = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
 _READY_S = 120.0
@@ -37,16 +43,24 @@ _PATIENCE_S = 60.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measured:
-    """What the generators counted, window by window, and the memory that they had."""
+    """What the generators counted, window by window, and what they, and the server, took."""
 
     tallies: tuple[Tally, ...]
     windows: tuple[Window, ...]
     own_bytes: int | None = None
     server_bytes: int | None = None
+    busy: float | None = None
+    metrics: tuple[Reading, Reading] | None = None
 
 
-def run(load: Load, on_window: OnWindow = lambda _: None) -> Run:
+def run(load: Load, on_window: OnWindow = lambda _: None, enough: Enough | None = None) -> Run:
     """Load the server, and say how it went.
+
+    Args:
+        load: what is asked of the server.
+        on_window: told each window.
+        enough: when to end; without it when the load's windows agree, and a run whose windows never do cannot
+            be believed.
 
     Raises:
         ServerUnavailable: the server, or a generator, failed before anything could be measured.
@@ -54,9 +68,10 @@ def run(load: Load, on_window: OnWindow = lambda _: None) -> Run:
     most = min(load.cameras, load.concurrency or load.cameras)  # a process without work would say nothing
     load = dataclasses.replace(load, processes=min(load.processes, most))
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    repeats = [_measure(load, on_window) for _ in range(load.repeats)]
+    until = enough or agreeing(load)
+    repeats = [measure(load, on_window, until) for _ in range(load.repeats)]
     reached = measure_headroom(load) if load.headroom else None
-    return summary(load, repeats, started=started, null_per_s=reached)
+    return summary(load, repeats, started=started, null_per_s=reached, must_agree=enough is None)
 
 
 def measure_headroom(load: Load) -> float:
@@ -76,12 +91,20 @@ def measure_headroom(load: Load) -> float:
             max_windows=3,
             check_every=0,
             server_pid=None,
+            metrics_url=None,
         )
-        measured = _measure(closed, lambda _: None)
+        measured = measure(closed, lambda _: None, agreeing(closed))
     return sum(window.ok for window in measured.windows) / sum(one.seconds for one in measured.windows)
 
 
-def summary(load: Load, repeats: Sequence[Measured], *, started: str, null_per_s: float | None = None) -> Run:
+def summary(
+    load: Load,
+    repeats: Sequence[Measured],
+    *,
+    started: str,
+    null_per_s: float | None = None,
+    must_agree: bool = True,
+) -> Run:
     """Merge what repeats of a load have measured into one result."""
     total = Tally()
     for tally in (tally for repeat in repeats for tally in repeat.tallies):
@@ -89,6 +112,7 @@ def summary(load: Load, repeats: Sequence[Measured], *, started: str, null_per_s
     windows = tuple(window for repeat in repeats for window in repeat.windows)
     duration_s = sum(window.seconds for window in windows)
     per_s = total.ok / duration_s if duration_s else 0.0
+    each = tuple(_repeat(one) for one in repeats)
     headroom = null_per_s / per_s if null_per_s is not None and per_s else None
     return Run(
         settings=dataclasses.asdict(load),
@@ -114,17 +138,22 @@ def summary(load: Load, repeats: Sequence[Measured], *, started: str, null_per_s
         batch_sizes=dict(sorted(total.batches.items())),
         stages=total.stages(),
         memory=Memory(repeats[-1].own_bytes, repeats[-1].server_bytes),
-        repeats=tuple(_repeat(one) for one in repeats),
+        repeats=each,
+        intervals=intervals_of(each),
         headroom=headroom,
+        busy=max((one.busy for one in repeats if one.busy is not None), default=None),
+        stalled_s=sum(window.stalled_s for window in windows),
+        account=account_of(one.metrics for one in repeats if one.metrics is not None),
         verdict=judge(
             windows,
-            tolerance=load.tolerance,
+            tolerance=load.tolerance if must_agree else None,
             late_sends=total.late_sends,
             sent=total.sent,
             checked=total.checked,
             wrong_answers=total.wrong,
             is_checking=bool(load.check_every),
             headroom=headroom,
+            intervals=intervals_of(each),
         ),
     )
 
@@ -134,49 +163,67 @@ def _repeat(measured: Measured) -> Repeat:
     for tally in measured.tallies:
         total.merge(tally)
     seconds = sum(window.seconds for window in measured.windows)
-    p50, p99 = total.latency.percentiles((50, 99))
-    return Repeat(total.ok / seconds, p50, p99, total.on_time / max(1, total.sent))
+    p50, p90, p99, p999 = total.latency.percentiles((50, 90, 99, 99.9))
+    sent = max(1, total.sent)
+    return Repeat(total.ok / seconds, p50, p99, total.on_time / sent, p90, p999, total.ok / sent)
 
 
-def _measure(load: Load, on_window: OnWindow) -> Measured:
-    with _generators(load) as pipes:
+def agreeing(load: Load) -> Enough:
+    """Return when a load's windows are enough: the last three of them agree."""
+    return lambda windows: len(windows) >= load.windows and agree(windows, load.tolerance)
+
+
+def measure(load: Load, on_window: OnWindow, enough: Enough) -> Measured:
+    """Load the server once."""
+    with _generators(load) as pipes, StallMeter() as meter:
         for pipe in pipes:
             _expect(pipe, "ready", _READY_S)
         start_s = time.monotonic() + _LEAD_S
         for pipe in pipes:
             pipe.send(("start", start_s))
-        tallies, windows = _gather(load, pipes, on_window)
+        tallies: list[Tally] = []
+        windows: list[Window] = []
+        if load.metrics_url is not None:
+            time.sleep(max(0.0, start_s + load.warm_up_s - time.monotonic()))
+        before = _metrics(load)
+        for tally in _windows(load, pipes):
+            end_s = start_s + load.warm_up_s + (len(windows) + 1) * load.window_s
+            tallies.append(tally)
+            windows.append(tally.window(load.window_s, meter.stalled_s(end_s - load.window_s, end_s)))
+            on_window(windows[-1])
+            if len(windows) >= load.max_windows or enough(windows):
+                break
+        after = _metrics(load)
         server_bytes = resident_bytes(load.server_pid)
         for pipe in pipes:
             pipe.send(("stop", None))
-        sizes = [_end(pipe) for pipe in pipes]
-    own_bytes = sum(size for size in sizes if size is not None) or None
-    return Measured(tuple(tallies), tuple(windows), own_bytes, server_bytes)
+        ends = [end for pipe in pipes if (end := _end(pipe)) is not None]
+    own_bytes = sum(end.own_bytes or 0 for end in ends) or None
+    busy = max((end.busy for end in ends if end.busy is not None), default=None)
+    metrics = (before, after) if before is not None and after is not None else None
+    return Measured(tuple(tallies), tuple(windows), own_bytes, server_bytes, busy, metrics)
 
 
-def _gather(load: Load, pipes: Sequence[Connection], on_window: OnWindow) -> tuple[list[Tally], list[Window]]:
-    """Merge the generators' windows as they close, until enough agree."""
-    tallies: list[Tally] = []
-    windows: list[Window] = []
+def _metrics(load: Load) -> Reading | None:
+    return None if load.metrics_url is None else read_metrics(load.metrics_url)
+
+
+def _windows(load: Load, pipes: Sequence[Connection]) -> Iterator[Tally]:
+    """Yield the windows as they close, each merged of all generators."""
     heard: list[list[Tally]] = [[] for _ in pipes]
     patience_s = load.warm_up_s + load.window_s + load.timeout_s + _PATIENCE_S
-    while len(windows) < load.max_windows and not (
-        len(windows) >= load.windows and agree(windows, load.tolerance)
-    ):
+    while True:
         ready = wait(pipes, patience_s)
         if not ready:
             raise ServerUnavailable(f"no window has closed within {patience_s:g} s")
         for place, pipe in enumerate(pipes):
             if pipe in ready:
                 heard[place].append(_expect(pipe, "window", 0.0))
-        while all(heard) and len(windows) < load.max_windows:
+        while all(heard):
             merged = Tally()
             for queue in heard:
                 merged.merge(queue.pop(0))
-            tallies.append(merged)
-            windows.append(merged.window(load.window_s))
-            on_window(windows[-1])
-    return tallies, windows
+            yield merged
 
 
 @contextmanager
@@ -219,10 +266,11 @@ def _expect(pipe: Connection, name: str, patience_s: float) -> Any:
     return value
 
 
-def _end(pipe: Connection) -> int | None:
+def _end(pipe: Connection) -> End | None:
     while True:
         found, value = _receive(pipe, _PATIENCE_S)
         if found == "end":
-            return None if value is None else int(value)
+            end: End = value
+            return end
         if found == "failed":
             return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from siamcorr_load.results import Json
 
-__all__ = ["describe", "resident_bytes"]
+__all__ = ["describe", "resident_bytes", "shares_machine"]
 
 
 def describe() -> dict[str, Json]:
@@ -37,3 +37,15 @@ def resident_bytes(process: int | None) -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def shares_machine(server: str) -> bool:
+    """Whether a server's address is on this machine.
+
+    >>> [shares_machine(one) for one in ("127.0.0.1:50051", "localhost:1", "[::1]:1", "unix:/a", "camera7:1")]
+    [True, True, True, True, False]
+    """
+    if server.startswith("unix:"):
+        return True
+    host = server.rpartition(":")[0].strip("[]")
+    return host in {"localhost", "::1"} or host.startswith("127.")

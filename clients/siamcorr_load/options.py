@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from siamcorr.errors import InvalidArgument
 from siamcorr.shapes import Correlation, resolve
+from siamcorr_load.capacity import WITHIN_S
 from siamcorr_load.chaos import MODES
+from siamcorr_load.option_values import count, number, shape
 from siamcorr_load.pacer import PATTERNS
 from siamcorr_load.settings import KINDS, PAYLOADS, Load
 
@@ -21,8 +22,11 @@ _DESCRIPTION = """\
 Load a siamcorr-server as trackers do, and say how well it answers: N cameras at a frame rate, M targets each.
 Latency counts from the moment at which a frame was due. A run that cannot be believed says so, and why."""
 
-_OWN = ("compare", "find_capacity", "json", "html", "quiet", "chaos", "ttl_s")
+_OWN = ("compare", "against", "find_capacity", "within_s", "json", "html", "quiet", "chaos", "serve", "ttl_s")
 """Arguments that are no part of the load."""
+
+_TURNS, _LEAST_TURNS = 8, 3
+_OWN_SERVER = "its own"
 
 _EXAMPLES = """\
 examples:
@@ -31,7 +35,9 @@ examples:
   siamcorr-load --server 127.0.0.1:50051 --payload jpeg --frames video/ --life 10 --update-every 25
   siamcorr-load --server HOST:50051 --concurrency 4 --kind depthwise --template 256,5,5 --search 256,29,29
   siamcorr-load --compare a.json b.json
+  siamcorr-load --server OLD:50051 --against NEW:50051 --html difference.html
   siamcorr-load --server 127.0.0.1:50051 --chaos kill --ttl 10
+  siamcorr-load --chaos restart --serve "--device cpu" --ttl 10
 
 exit codes: 0 a valid run, 1 one that cannot be believed, or a comparison that found worse, 2 something is
 wrong with the command, or the server cannot be reached"""
@@ -41,16 +47,22 @@ wrong with the command, or the server cannot be reached"""
 class Options:
     """What the user asked for: a comparison of two files, or a load and maybe the search for the most.
 
+    No trial of a search is begun later than ``within_s`` seconds after its begin.
+    The server ``against`` is loaded in turns with the load's, and compared with it.
     With ``chaos`` the server that the load names is put through that instead; templates live ``ttl_s`` there.
+    To be restarted a server has to be one of our own: ``serve`` is its command line.
     """
 
     load: Load | None
     compare: tuple[Path, Path] | None
+    against: str | None
     find_capacity: bool
+    within_s: float
     json: Path | None
     html: Path | None
     quiet: bool
     chaos: str | None
+    serve: str | None
     ttl_s: float
 
 
@@ -70,9 +82,16 @@ def read_options(arguments: Sequence[str]) -> Options:
             parser.error("argument --compare: not allowed with argument --server")
         first, second = compare
         return Options(load=None, compare=(first, second), **own)
-    if not given["server"]:
-        parser.error("found no server, expected --server HOST:PORT or --compare A.json B.json")
+    given["server"] = _server(parser, given["server"], own)
+    if given["cameras"] is None:
+        given["cameras"] = 8 if own["find_capacity"] else 1
+    if given["repeats"] is None:
+        given["repeats"] = 1 if own["against"] is None else _TURNS
     load = Load(**given)
+    if own["against"] is not None and (own["find_capacity"] or own["chaos"] or load.repeats < _LEAST_TURNS):
+        parser.error(f"argument --against: expected a load alone, and --repeats {_LEAST_TURNS} or more")
+    if own["against"] is not None and load.metrics_url is not None:
+        parser.error("argument --metrics-url: not allowed with argument --against")
     if own["find_capacity"] and own["chaos"]:
         parser.error("argument --chaos: not allowed with argument --find-capacity")
     if own["find_capacity"] and load.concurrency is not None:
@@ -87,6 +106,18 @@ def read_options(arguments: Sequence[str]) -> Options:
         except InvalidArgument as error:
             parser.error(str(error))
     return Options(load=load, compare=None, **own)
+
+
+def _server(parser: argparse.ArgumentParser, given: str | None, own: dict[str, Any]) -> str:
+    if (own["chaos"] == "restart") != (own["serve"] is not None):
+        parser.error("argument --serve: expected --chaos restart and --serve FLAGS, both or neither")
+    if own["serve"] is not None:
+        if given:
+            parser.error("argument --serve: not allowed with argument --server")
+        return _OWN_SERVER
+    if not given:
+        parser.error("found no server, expected --server HOST:PORT or --compare A.json B.json")
+    return given
 
 
 class _Parser(argparse.ArgumentParser):
@@ -109,7 +140,18 @@ def _parser() -> argparse.ArgumentParser:
         "--compare", nargs=2, metavar=("A.json", "B.json"), type=Path, help="what became better or worse"
     )
     parser.add_argument(
+        "--against", metavar="HOST:PORT", help="a second server: load both in turns, and compare"
+    )
+    parser.add_argument(
         "--find-capacity", action="store_true", help="find the most targets that are answered in time"
+    )
+    parser.add_argument(
+        "--within",
+        dest="within_s",
+        metavar="S",
+        type=number(1, 86_400),
+        default=WITHIN_S,
+        help=f"with --find-capacity: begin no trial later ({WITHIN_S:g} s)",
     )
     _add_load(parser.add_argument_group("the load"))
     _add_payload(parser.add_argument_group("what is sent"))
@@ -120,32 +162,37 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--quiet", action="store_true", help="no progress")
     chaos = parser.add_argument_group("chaos instead of a load")
     chaos.add_argument(
-        "--chaos", choices=tuple(MODES), help="clients that behave badly; is the server sound after?"
+        "--chaos",
+        choices=(*MODES, "restart"),
+        help="clients that behave badly, or a server that dies; is it sound after?",
     )
     chaos.add_argument(
-        "--ttl", dest="ttl_s", metavar="S", type=_number(0, 86_400), default=600.0, help="the server's (600)"
+        "--serve", metavar="FLAGS", help='for restart: run a siamcorr-server of our own, with FLAGS or ""'
+    )
+    chaos.add_argument(
+        "--ttl", dest="ttl_s", metavar="S", type=number(0, 86_400), default=600.0, help="the server's (600)"
     )
     return parser
 
 
 def _add_load(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--cameras", metavar="N", type=_count(), default=1, help="cameras (1)")
-    add("--fps", metavar="RATE", type=_number(0.1, 10_000), default=25.0, help="frames a second of each (25)")
-    add("--targets", metavar="M", type=_count(most=4096), default=1, help="targets of each camera (1)")
+    add("--cameras", metavar="N", type=count(), help="cameras (1; with --find-capacity begin with 8)")
+    add("--fps", metavar="RATE", type=number(0.1, 10_000), default=25.0, help="frames a second of each (25)")
+    add("--targets", metavar="M", type=count(most=4096), default=1, help="targets of each camera (1)")
     add("--pattern", choices=PATTERNS, default="jittered", help="when frames are due (jittered)")
-    add("--concurrency", metavar="N", type=_count(), help="a closed loop: N requests out, whatever is due")
+    add("--concurrency", metavar="N", type=count(), help="a closed loop: N requests out, whatever is due")
     add(
         "--life",
         dest="life_s",
         metavar="S",
-        type=_number(0.1, 1e6),
+        type=number(0.1, 1e6),
         help="a target is replaced after S seconds",
     )
     add(
         "--update-every",
         metavar="N",
-        type=_count(least=0),
+        type=count(least=0),
         default=0,
         help="a template is updated each N frames",
     )
@@ -155,8 +202,8 @@ def _add_payload(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--payload", choices=PAYLOADS, default="features", help="features, or frames (features)")
     add("--kind", choices=KINDS, default="naive", help="the correlation, or the model's network (naive)")
-    add("--template", dest="template_shape", metavar="C,h,w", type=_shape(3), default=(256, 6, 6))
-    add("--search", dest="search_shape", metavar="C,H,W", type=_shape(3), default=(256, 22, 22))
+    add("--template", dest="template_shape", metavar="C,h,w", type=shape(3), default=(256, 6, 6))
+    add("--search", dest="search_shape", metavar="C,H,W", type=shape(3), default=(256, 22, 22))
     add("--wire-dtype", choices=("float32", "float16"), default="float32", help="of features (float32)")
     add("--map-dtype", choices=("float32", "float16"), default="float32", help="of responses (float32)")
     add("--output", choices=("map", "peaks", "both"), default="map", help="what comes back (map)")
@@ -165,7 +212,7 @@ def _add_payload(group: argparse._ArgumentGroup) -> None:
     add(
         "--frame-size",
         metavar="W,H",
-        type=_shape(2, least=64),
+        type=shape(2, least=64),
         default=(640, 480),
         help="of drawn frames (640,480)",
     )
@@ -175,12 +222,12 @@ def _add_payload(group: argparse._ArgumentGroup) -> None:
 
 def _add_measuring(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--processes", metavar="N", type=_count(most=256), default=1, help="generator processes (1)")
+    add("--processes", metavar="N", type=count(most=256), default=1, help="generator processes (1)")
     add(
         "--warm-up",
         dest="warm_up_s",
         metavar="S",
-        type=_number(0, 3600),
+        type=number(0, 3600),
         default=2.0,
         help="seconds left out (2)",
     )
@@ -188,20 +235,18 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
         "--window",
         dest="window_s",
         metavar="S",
-        type=_number(0.1, 3600),
+        type=number(0.1, 3600),
         default=2.0,
         help="seconds of a window (2)",
     )
-    add("--windows", metavar="N", type=_count(least=3), default=3, help="windows at least (3)")
-    add("--max-windows", metavar="N", type=_count(least=3), default=10, help="windows until three agree (10)")
-    add(
-        "--tolerance", metavar="SHARE", type=_number(0, 10), default=0.2, help="within which they agree (0.2)"
-    )
-    add("--repeats", metavar="N", type=_count(), default=1, help="do it all N times (1)")
+    add("--windows", metavar="N", type=count(least=3), default=3, help="windows at least (3)")
+    add("--max-windows", metavar="N", type=count(least=3), default=10, help="windows until three agree (10)")
+    add("--tolerance", metavar="SHARE", type=number(0, 10), default=0.2, help="within which they agree (0.2)")
+    add("--repeats", metavar="N", type=count(), help="do it all N times (1; with --against 8)")
     add(
         "--check-every",
         metavar="N",
-        type=_count(least=0),
+        type=count(least=0),
         default=10,
         help="check each Nth answer; 0: none (10)",
     )
@@ -215,43 +260,14 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
         "--timeout",
         dest="timeout_s",
         metavar="S",
-        type=_number(0.001, 3600),
+        type=number(0.001, 3600),
         default=10.0,
         help="of a request (10)",
     )
-    add("--seed", metavar="N", type=_count(least=0), default=0, help="of all that is random (0)")
-    add("--server-pid", metavar="PID", type=_count(), help="the server's process, to tell its memory")
-
-
-def _count(least: int = 1, most: int = 1 << 20) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"found {text!r:.80}, expected a number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
-def _number(least: float, most: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"found {text!r:.80}, expected {least:g} to {most:g}")
-        return value
-
-    return read
-
-
-def _shape(axes: int, least: int = 1) -> Callable[[str], tuple[int, ...]]:
-    def read(text: str) -> tuple[int, ...]:
-        parts = text.split(",")
-        if len(parts) != axes or not all(part.isdecimal() and int(part) >= least for part in parts):
-            raise argparse.ArgumentTypeError(
-                f"found {text!r:.80}, expected {axes} numbers from {least}, with commas"
-            )
-        return tuple(int(part) for part in parts)
-
-    return read
+    add("--seed", metavar="N", type=count(least=0), default=0, help="of all that is random (0)")
+    add("--server-pid", metavar="PID", type=count(), help="the server's process, to tell its memory")
+    add(
+        "--metrics-url",
+        metavar="URL",
+        help="the server's --metrics, for its own account: http://HOST:PORT/metrics",
+    )

@@ -17,14 +17,18 @@ import json
 from collections.abc import Sequence
 from statistics import median
 
-from siamcorr_load.capacity import ON_TIME
+from siamcorr_load.compare import exit_code
 from siamcorr_load.page_chart import Chart, Line, zero_axis
-from siamcorr_load.page_run import legend, ms_axis, run_parts, section, table, tiles
+from siamcorr_load.page_compare import comparison_parts
+from siamcorr_load.page_parts import legend, ms_axis, section, table, tiles
+from siamcorr_load.page_run import run_parts
 from siamcorr_load.page_style import STYLE
+from siamcorr_load.report import windows_text
 from siamcorr_load.report_units import count_text, share_text, time_text
-from siamcorr_load.results import Capacity, CapacityPoint, Json, Run, Verdict, to_json
+from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Json, Run, Verdict, to_json
+from siamcorr_load.windows import ON_TIME, decides
 
-__all__ = ["page", "result_of"]
+__all__ = ["comparison_page", "page", "result_of"]
 
 _OPENS, _CLOSES = '<script type="application/json" id="result">', "</script>"
 
@@ -32,14 +36,28 @@ _OPENS, _CLOSES = '<script type="application/json" id="result">', "</script>"
 def page(result: Run | Capacity) -> str:
     """Return the page of a run or of a search for the capacity."""
     if isinstance(result, Run):
-        return _page(result, _run_title(result), _when(result), result.verdict, run_parts(result))
+        head = _head(_run_title(result), _badge(result.verdict), _when(result), result.verdict)
+        return _page(result, _run_title(result), [head, *run_parts(result)])
     fps = count_text(1 / result.period_s)
     title = f"{count_text(result.answer or 0)} targets at {fps} fps"
     shown = _shown(result)
-    parts = [tiles(_figures(result, shown)), _curve(result), _tried(result)]
+    parts = [_head(title, _badge(result.verdict), _when(shown.run), result.verdict)]
+    parts += [tiles(_figures(result, shown)), _curve(result), _tried(result)]
     heading = f"The run with {count_text(shown.targets)} targets, in full"
-    parts += [f"<header><h1>{heading}</h1>{_reasons(shown.run.verdict)}</header>", *run_parts(shown.run)]
-    return _page(result, title, _when(shown.run), result.verdict, parts)
+    parts += [_head(heading, "", "", shown.run.verdict), *run_parts(shown.run)]
+    return _page(result, title, parts)
+
+
+def comparison_page(comparison: Comparison, a: Run, b: Run) -> str:
+    """Return the page of a comparison, and of the runs that were compared."""
+    title = {"no difference": "No difference", "mixed": "Better and worse"}.get(
+        comparison.verdict, f"The second run is {comparison.verdict}"
+    )
+    when = f"{a.settings.get('server')}, {a.started}, and {b.settings.get('server')}, {b.started}"
+    kind = "bad" if exit_code(comparison) else "good"
+    badge = f'<span class="verdict {kind}">{html.escape(comparison.verdict)}</span>'
+    head = _head(title, badge, f"siamcorr-load: {when}", Verdict(notes=comparison.warnings))
+    return _page(comparison, title, [head, *comparison_parts(comparison, a, b)])
 
 
 def result_of(text: str) -> Json:
@@ -52,18 +70,13 @@ def result_of(text: str) -> Json:
     return json.loads(text[start : text.index(_CLOSES, start)])
 
 
-def _page(result: Run | Capacity, title: str, when: str, verdict: Verdict, parts: Sequence[str]) -> str:
+def _page(result: Run | Capacity | Comparison, title: str, parts: Sequence[str]) -> str:
     held = to_json(result).replace("<", "\\u003c")
-    kind = "good" if verdict.is_valid else "bad"
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{html.escape(title)} - siamcorr-load</title><style>{STYLE}</style></head><body><main>",
-            f'<header><h1>{html.escape(title)}</h1><span class="verdict {kind}">{verdict.status}</span>',
-            f'<p class="soft wide">{html.escape(when)}</p>',
-            _reasons(verdict),
-            "</header>",
             *parts,
             f"</main>{_OPENS}{held}{_CLOSES}</body></html>",
             "",
@@ -71,9 +84,19 @@ def _page(result: Run | Capacity, title: str, when: str, verdict: Verdict, parts
     )
 
 
-def _reasons(verdict: Verdict) -> str:
-    each = "".join(f"<li>{html.escape(reason)}</li>" for reason in verdict.reasons)
-    return f'<ul class="wide bad">{each}</ul>' if each else ""
+def _head(title: str, badge: str, when: str, verdict: Verdict) -> str:
+    under = f'<p class="soft wide">{html.escape(when)}</p>' if when else ""
+    said = _list(verdict.reasons, "bad") + _list(verdict.notes, "soft")
+    return f"<header><h1>{html.escape(title)}</h1>{badge}{under}{said}</header>"
+
+
+def _badge(verdict: Verdict) -> str:
+    return f'<span class="verdict {"good" if verdict.is_valid else "bad"}">{verdict.status}</span>'
+
+
+def _list(sentences: Sequence[str], kind: str) -> str:
+    each = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+    return f'<ul class="wide {kind}">{each}</ul>' if each else ""
 
 
 def _run_title(run: Run) -> str:
@@ -86,21 +109,30 @@ def _when(run: Run) -> str:
 
 
 def _shown(capacity: Capacity) -> CapacityPoint:
-    """Return the run to show in full: the last one of the answer that was carried, or the last of all."""
-    of_answer = [point for point in capacity.points if point.targets == capacity.answer and point.carried]
-    return (of_answer or list(capacity.points))[-1]
+    """Return the run to show in full: one of the answer, carried and with windows that count, or the last."""
+
+    def worth(point: CapacityPoint) -> tuple[bool, int]:
+        return point.carried, decides(point.run.windows, point.run.period_s) - len(point.run.windows)
+
+    of_answer = [point for point in capacity.points if point.targets == capacity.answer]
+    return max(of_answer, key=worth, default=capacity.points[-1])
 
 
 def _figures(capacity: Capacity, shown: CapacityPoint) -> list[tuple[str, str]]:
     run = shown.run
+    there = [one for point in capacity.points if point.targets == shown.targets for one in point.run.windows]
     return [
         (count_text(capacity.answer or 0), f"targets within {time_text(capacity.period_s)}"),
         (count_text(run.target_updates_per_s), "target updates a second"),
         (time_text(run.latency.p50_s), "latency p50 at that load"),
         (time_text(run.latency.p99_s), "latency p99"),
-        (share_text(run.on_time_rate), "on time"),
-        (str(len(capacity.points)), "runs to find it"),
+        (windows_text(there, capacity.period_s), "windows in time there"),
+        (_span_text(capacity), "the limit, nine times in ten"),
     ]
+
+
+def _span_text(capacity: Capacity) -> str:
+    return "-" if capacity.low is None else f"{capacity.low} to {capacity.high}"
 
 
 def _curve(capacity: Capacity) -> str:
@@ -113,14 +145,16 @@ def _curve(capacity: Capacity) -> str:
         ms_axis("latency, log scale", [*(y for line in lines for _, y in line.points), capacity.period_s]),
         lines,
         rules=[(capacity.period_s, f"frame period {time_text(capacity.period_s)}")],
+        bands=[] if capacity.low is None or capacity.high is None else [(capacity.low, capacity.high + 1.0)],
         marks=[] if answer is None else [(float(answer), f"capacity {count_text(answer)}")],
         width=1060,
         height=380,
     )
     return section(
         "Latency against load",
-        f"A point is a run, the line their median. Filled: carried, with p99 within the frame period "
-        f"and {100 * ON_TIME:g} % on time; empty: not carried.",
+        f"A point is a trial, the line their median. Filled: carried, with p99 within the frame period and "
+        f"{100 * ON_TIME:g} % on time in most windows; empty: not carried. Nine times in ten the limit lies "
+        "in the green.",
         f"<figure>{chart.svg()}</figure>",
         legend("p50", "p99"),
     )
@@ -150,10 +184,11 @@ def _tried(capacity: Capacity) -> str:
             time_text(point.run.latency.p99_s),
             share_text(point.run.on_time_rate),
             count_text(point.run.late_sends),
+            windows_text(point.run.windows, point.run.period_s),
             "carried" if point.carried else "not carried",
         )
         for point in capacity.points
     ]
-    head = ("targets", "updates/s", "p50", "p99", "on time", "late sends", "")
-    caption = "In the order in which they were made."
-    return section("Runs", caption, table(head, rows, words=frozenset({6})))
+    head = ("targets", "updates/s", "p50", "p99", "on time", "late sends", "windows in time", "")
+    caption = "In the order in which they were made. Windows that a stall spoilt do not count."
+    return section("Trials", caption, table(head, rows, words=frozenset({7})))

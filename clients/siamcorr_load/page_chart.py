@@ -48,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines over two axes. ``rules`` are (y, text) levels; ``marks`` are (x, text) places."""
+    """Lines over two axes; ``rules`` are (y, text) levels, ``marks`` (x, text) places, ``bands`` (x, x)."""
 
     title: str
     x: Axis
@@ -56,12 +56,13 @@ class Chart:
     lines: Sequence[Line]
     rules: Sequence[tuple[float, str]] = field(default=())
     marks: Sequence[tuple[float, str]] = field(default=())
+    bands: Sequence[tuple[float, float]] = field(default=())
     width: int = 760
     height: int = 320
 
     def svg(self) -> str:
         """Return the chart."""
-        parts = [*self._axes()]
+        parts = [*self._spans(), *self._axes()]
         for line in self.lines:
             parts.extend(self._line(line))
         return _svg(self.title, self.width, self.height, [*parts, *self._levels()])
@@ -78,6 +79,12 @@ class Chart:
             if number % every == 0:
                 parts.append(_text(x + 0.38 * step, bottom + 18, name, "tick", "middle"))
         return _svg(self.title, self.width, self.height, [*parts, *self._levels()])
+
+    def _spans(self) -> Iterable[str]:
+        for low, high in self.bands:
+            x = self._x(low)
+            size = f'width="{self._x(high) - x:.1f}" height="{self.height - _TOP - _BOTTOM}"'
+            yield f'<rect class="band" x="{x:.1f}" y="{_TOP}" {size}/>'
 
     def _levels(self) -> Iterable[str]:
         for value, text in self.rules:

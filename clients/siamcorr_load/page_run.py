@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
-from siamcorr_load.page_chart import Axis, Chart, Line, log_axis, share_bar, zero_axis
+from siamcorr_load.page_account import account_parts, repeats_parts
+from siamcorr_load.page_chart import Axis, Chart, Line, share_bar, zero_axis
+from siamcorr_load.page_parts import by_nines, legend, ms_axis, nines_axis, section, table, tiles
 from siamcorr_load.report import PERCENTILES, STAGES
 from siamcorr_load.report_units import bytes_text, count_text, share_text, time_text
-from siamcorr_load.results import Distribution, Json, Run
+from siamcorr_load.results import Json, Run
 
-__all__ = ["legend", "ms_axis", "run_parts", "section", "table", "tiles"]
-
-_NINES = ((0.0, "0"), (50.0, "50 %"), (90.0, "90 %"), (99.0, "99 %"), (99.9, "99.9 %"), (99.99, "99.99 %"))
+__all__ = ["run_parts"]
 
 
 def run_parts(run: Run) -> list[str]:
@@ -23,60 +22,11 @@ def run_parts(run: Run) -> list[str]:
         _percentiles(run),
         f'<div class="pair">{_throughput_over_time(run)}{_latency_over_time(run)}</div>',
         f'<div class="pair">{_batches(run)}{_stages(run)}</div>',
+        *account_parts(run),
+        *repeats_parts(run),
         f'<div class="pair">{_times(run)}{_counts(run)}</div>',
         f'<div class="pair">{_facts("Settings", run.settings)}{_facts("Machine", run.machine)}</div>',
     ]
-
-
-def section(title: str, caption: str, *content: str) -> str:
-    """Return a card with a title, a line that says what it shows, and content."""
-    return "\n".join(
-        [
-            f"<section><h2>{html.escape(title)}</h2><p class='soft'>{html.escape(caption)}</p>",
-            *content,
-            "</section>",
-        ]
-    )
-
-
-def tiles(figures: Iterable[tuple[str, str]]) -> str:
-    """Return the most important figures, (value, name) each, in large type."""
-    each = (
-        f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>'
-        for value, name in figures
-    )
-    return f'<div class="tiles">{"".join(each)}</div>'
-
-
-def legend(*names: str) -> str:
-    """Return what the colours s1, s2 and so on stand for."""
-    each = (
-        f'<span><i class="s{number}"></i>{html.escape(name)}</span>'
-        for number, name in enumerate(names, start=1)
-    )
-    return f'<div class="legend">{"".join(each)}</div>'
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: frozenset[int] = frozenset()) -> str:
-    """Return a table; the columns in ``words`` are aligned to the left, as the first always is."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        kinds = (' class="word"' if place in words else "" for place in range(len(cells)))
-        return (
-            "<tr>"
-            + "".join(
-                f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True)
-            )
-            + "</tr>"
-        )
-
-    body = "\n".join([line(head, "th") if head else "", *(line(row, "td") for row in rows)])
-    return f'<div class="scroll"><table>{body}</table></div>'
-
-
-def ms_axis(label: str, seconds: Iterable[float]) -> Axis:
-    """Return a log axis of times, ticked in milliseconds."""
-    return log_axis(label, seconds, 1e-3, " ms")
 
 
 def _figures(run: Run) -> list[tuple[str, str]]:
@@ -93,12 +43,10 @@ def _figures(run: Run) -> list[tuple[str, str]]:
 
 def _percentiles(run: Run) -> str:
     series = (("latency", "s1", run.latency), ("service time", "s2", run.service_time))
-    lines = [Line(name, style, _by_nines(times)) for name, style, times in series]
-    most = max((x for line in lines for x, _ in line.points), default=_nines(99.9))
-    shown = [(_nines(percentile), text) for percentile, text in _NINES if _nines(percentile) <= most]
+    lines = [Line(name, style, by_nines(times)) for name, style, times in series]
     chart = Chart(
         "Latency and service time by percentile",
-        Axis("percentile of answers", 0, most, shown),
+        nines_axis([x for line in lines for x, _ in line.points]),
         ms_axis("time, log scale", [*(y for line in lines for _, y in line.points), run.period_s]),
         lines,
         rules=[(run.period_s, f"frame period {time_text(run.period_s)}")],
@@ -111,17 +59,6 @@ def _percentiles(run: Run) -> str:
         f"<figure>{chart.svg()}</figure>",
         legend("latency", "service time"),
     )
-
-
-def _nines(percentile: float) -> float:
-    return -math.log10(1 - percentile / 100)
-
-
-def _by_nines(times: Distribution) -> list[tuple[float, float]]:
-    """Return a distribution's points, with the percentile as its number of nines, and the max at the end."""
-    last = math.log10(max(times.count, 10))
-    inside = [(_nines(percentile), seconds) for percentile, seconds in times.points if percentile < 100]
-    return [*(point for point in inside if point[0] < last), (last, times.max_s)] if times.count else []
 
 
 def _throughput_over_time(run: Run) -> str:
@@ -232,7 +169,7 @@ def _counts(run: Run) -> str:
         ("answers checked", count_text(run.checked)),
         ("wrong answers", count_text(run.wrong_answers)),
         ("memory of the generators", bytes_text(run.memory.own_bytes)),
-        ("memory of the server", bytes_text(run.memory.server_bytes)),
+        ("memory of the server", bytes_text(run.server_bytes)),
     ]
     return section(
         "Counts",

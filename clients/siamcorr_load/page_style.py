@@ -62,6 +62,12 @@ svg .on-bar { fill: var(--card); font-size: 13px; font-weight: 600; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13.5px; margin-top: 6px; }
 .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 3px;
   background: var(--c); margin-right: 6px; }
+.band { fill: var(--good); opacity: 0.12; }
+.noise { fill: var(--line); }
+svg .name { fill: var(--ink); font-size: 13.5px; }
+.good-dot { fill: var(--good); } .bad-dot { fill: var(--bad); } .same-dot { fill: var(--soft); }
+.legend .good-dot { background: var(--good); } .legend .bad-dot { background: var(--bad); }
+.legend .same-dot { background: var(--soft); }
 table { border-collapse: collapse; width: 100%; margin-top: 8px; font-size: 14px; }
 th, td { text-align: right; padding: 5px 0 5px 14px; border-bottom: 1px solid var(--faint); }
 th { color: var(--soft); font-weight: 400; } tr > :first-child { text-align: left; padding-left: 0; }

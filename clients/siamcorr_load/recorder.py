@@ -54,8 +54,8 @@ class Tally:
         """Return the server's account of an average answer."""
         return Stages(**{name: self.stages_s[name] / max(1, self.ok) for name in _STAGES})
 
-    def window(self, seconds: float) -> Window:
-        """Return the counts as a window of so many seconds."""
+    def window(self, seconds: float, stalled_s: float = 0.0) -> Window:
+        """Return the counts as a window of so many seconds, for some of which the machine stood still."""
         p50, p90, p99, p999 = self.latency.percentiles((50, 90, 99, 99.9))
         return Window(
             seconds=seconds,
@@ -71,6 +71,7 @@ class Tally:
             p999_s=p999,
             max_s=self.latency.max_s,
             updates=self.updates,
+            stalled_s=stalled_s,
         )
 
 

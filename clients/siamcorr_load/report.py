@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from siamcorr_load.capacity import generator_was_late
-from siamcorr_load.chaos import Aftermath
-from siamcorr_load.report_units import bytes_text, change_text, count_text, share_text, time_text
-from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Run, Verdict
+from siamcorr_load.account import Account
+from siamcorr_load.capacity_doubts import generator_was_late
+from siamcorr_load.report_units import bytes_text, change_text, count_text, share_text, time_text, value_text
+from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Run, Verdict, Window
+from siamcorr_load.soundness import Aftermath
+from siamcorr_load.windows import is_in_time, proves
 
 __all__ = [
     "PERCENTILES",
@@ -21,6 +23,7 @@ __all__ = [
     "point_text",
     "run_text",
     "verdict_text",
+    "windows_text",
 ]
 
 PERCENTILES = (
@@ -59,6 +62,8 @@ def run_text(run: Run) -> str:
         ("checked", f"{count_text(run.checked)} answers, {count_text(run.wrong_answers)} wrong"),
         ("batches", _batches(run.batch_sizes)),
         ("stages", ", ".join(f"{name} {time_text(getattr(run.stages, key))}" for name, key in STAGES)),
+        *_repeats(run),
+        *_account(run.account),
         ("memory", f"generators {_memory(run)[0]}, server {_memory(run)[1]}"),
     ]
     times = [("", "latency", "service time")]
@@ -77,13 +82,15 @@ def point_text(point: CapacityPoint) -> str:
 
 def capacity_text(capacity: Capacity) -> str:
     """Write the loads that were tried, in order of their size, and the answer."""
-    head = ("targets", "updates/s", "p50", "p99", "on time", "", "")
+    head = ("targets", "updates/s", "p50", "p99", "on time", "windows", "", "")
     points = sorted(capacity.points, key=lambda point: point.targets)
     fps = count_text(1 / capacity.period_s)
     if capacity.answer is None:
         answer = f"not one target is answered in time at {fps} fps"
     else:
         answer = f"capacity: {count_text(capacity.answer)} targets at {fps} fps"
+        if capacity.low is not None:
+            answer += f"; nine times in ten the limit is {capacity.low} to {capacity.high}"
     return "\n".join(
         [*_table([head, *map(_point, points)], words=2), "", answer, verdict_text(capacity.verdict)]
     )
@@ -93,7 +100,7 @@ def comparison_text(comparison: Comparison) -> str:
     """Write two runs side by side, and what became better or worse."""
     rows: list[Sequence[str]] = [("", "before", "after", "change", "noise", "")]
     for row in comparison.rows:
-        values = (_value(row.name, row.a), _value(row.name, row.b))
+        values = (value_text(row.name, row.a), value_text(row.name, row.b))
         rows.append((row.name, *values, change_text(row.change), f"±{100 * row.noise:.1f} %", row.verdict))
     warnings = [f"note: {warning}" for warning in comparison.warnings]
     return "\n".join([*_table(rows, words=1), "", *warnings, comparison.verdict])
@@ -106,7 +113,14 @@ def aftermath_text(aftermath: Aftermath) -> str:
 
 def verdict_text(verdict: Verdict) -> str:
     """Write whether the result can be believed, and why not."""
-    return "\n".join([verdict.status, *(f"  {reason}" for reason in verdict.reasons)])
+    notes = (f"  note: {note}" for note in verdict.notes)
+    return "\n".join([verdict.status, *(f"  {reason}" for reason in verdict.reasons), *notes])
+
+
+def windows_text(windows: Iterable[Window], period_s: float) -> str:
+    """Write how many of a load's windows were in time, of those that count."""
+    counted = [is_in_time(window, period_s) for window in windows if proves(window, period_s)]
+    return f"{sum(counted)} of {len(counted)}"
 
 
 def _point(point: CapacityPoint) -> tuple[str, ...]:
@@ -117,15 +131,10 @@ def _point(point: CapacityPoint) -> tuple[str, ...]:
         time_text(run.latency.p50_s),
         time_text(run.latency.p99_s),
         share_text(run.on_time_rate),
+        windows_text(run.windows, run.period_s),
         "carried" if point.carried else "not carried",
-        f"{share_text(run.late_sends / run.sent)} sent late" if generator_was_late(run) else "",
+        f"{share_text(run.late_sends / run.sent)} sent late" if generator_was_late(point) else "",
     )
-
-
-def _value(name: str, value: float) -> str:
-    if name.startswith("latency"):
-        return time_text(value)
-    return share_text(value) if name in {"on time", "answered"} else count_text(value)
 
 
 def _codes(codes: Mapping[str, int]) -> str:
@@ -134,6 +143,31 @@ def _codes(codes: Mapping[str, int]) -> str:
         return "none"
     each = ", ".join(f"{count_text(count)} {code}" for code, count in sorted(codes.items()) if count)
     return f"{count_text(total)} ({each})"
+
+
+def _repeats(run: Run) -> list[tuple[str, str]]:
+    texts = (
+        ("throughput_per_s", "answers/s", count_text),
+        ("p50_s", "p50", time_text),
+        ("p99_s", "p99", time_text),
+    )
+    each = [
+        f"{name} {text(run.intervals[key].low)} to {text(run.intervals[key].high)}"
+        for key, name, text in texts
+        if key in run.intervals
+    ]
+    return [("repeats", f"{len(run.repeats)}: {', '.join(each)}, 95 times in 100")] if each else []
+
+
+def _account(account: Account | None) -> list[tuple[str, str]]:
+    if account is None:
+        return []
+    rate = f"{count_text(account.answers_per_s)} answers/s, rejected {_codes(account.rejects)}"
+    launches = count_text(sum(account.launches.values()))
+    return [
+        ("its own", f"{rate}; by the server's metrics"),
+        ("", f"{launches} launches of {count_text(round(account.pairs_of_launch, 1))} pairs on average"),
+    ]
 
 
 def _batches(sizes: Mapping[int, int]) -> str:
@@ -145,7 +179,7 @@ def _batches(sizes: Mapping[int, int]) -> str:
 
 
 def _memory(run: Run) -> tuple[str, str]:
-    return bytes_text(run.memory.own_bytes), bytes_text(run.memory.server_bytes)
+    return bytes_text(run.memory.own_bytes), bytes_text(run.server_bytes)
 
 
 def _table(rows: Iterable[Sequence[str]], words: int = 0) -> list[str]:

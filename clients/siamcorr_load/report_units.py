@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["bytes_text", "change_text", "count_text", "share_text", "time_text"]
+__all__ = ["bytes_text", "change_text", "count_text", "share_text", "time_text", "value_text"]
 
 
 def time_text(seconds: float) -> str:
@@ -48,6 +48,17 @@ def change_text(change: float) -> str:
     ('+20.0 %', '-0.4 %', '0.0 %')
     """
     return f"{100 * change:+.1f} %" if change else "0.0 %"
+
+
+def value_text(name: str, value: float) -> str:
+    """Write the value of a comparison's measure by its name.
+
+    >>> value_text("latency p50", 0.002), value_text("on time", 0.5), value_text("answers a second", 1200)
+    ('2.00 ms', '50.0 %', '1,200')
+    """
+    if name.startswith("latency"):
+        return time_text(value)
+    return share_text(value) if name in {"on time", "answered"} else count_text(value)
 
 
 def bytes_text(size: int | None) -> str:

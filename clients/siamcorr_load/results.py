@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from siamcorr.errors import InvalidArgument
+from siamcorr_load.account import Account
 
 __all__ = [
     "INVALID",
@@ -25,6 +26,7 @@ __all__ = [
     "Comparison",
     "ComparisonRow",
     "Distribution",
+    "Interval",
     "Json",
     "Memory",
     "Repeat",
@@ -66,6 +68,7 @@ class Window:
 
     ``on_time`` counts answers within a frame period of when the request was due, ``late_sends`` the requests
     that the generator itself sent late. ``rejects`` (the server was overloaded) and ``errors`` are by code.
+    For ``stalled_s`` the generators' machine stood still.
     """
 
     seconds: float
@@ -81,6 +84,7 @@ class Window:
     p999_s: float = 0.0
     max_s: float = 0.0
     updates: int = 0
+    stalled_s: float = 0.0
 
     @property
     def throughput_per_s(self) -> float:
@@ -115,14 +119,27 @@ class Repeat:
     p50_s: float
     p99_s: float
     on_time_rate: float
+    p90_s: float = 0.0
+    p999_s: float = 0.0
+    answered_rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The mean of the repeats, and between which bounds it lies, 95 times in 100."""
+
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the run can be believed; ``reasons`` say why not, a sentence each."""
+    """Whether the run can be believed; ``reasons`` say why not, ``notes`` what to know, a sentence each."""
 
     status: str = VALID
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def is_valid(self) -> bool:
@@ -138,7 +155,9 @@ class Run:
     of a template and a search region in the answers. ``on_time_rate`` is the share of what was due that was
     answered within ``period_s``. ``dropped_frames`` were given up by a generator because too many were out.
     ``batch_sizes`` counts answers by the number of pairs in the server's launch. ``headroom`` is how many
-    times as much the generators could have asked of a server that answers at once; None: not tried.
+    times as much the generators could have asked of a server that answers at once; None: not tried. ``busy``
+    is the share of a processor that the busiest generator took, ``stalled_s`` for how much of ``duration_s``
+    their machine stood still. ``account`` is the server's own, where it shows metrics.
     """
 
     settings: Mapping[str, Json]
@@ -165,8 +184,19 @@ class Run:
     stages: Stages = Stages()
     memory: Memory = Memory()
     repeats: tuple[Repeat, ...] = ()
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
     headroom: float | None = None
+    busy: float | None = None
+    stalled_s: float = 0.0
+    account: Account | None = None
     verdict: Verdict = Verdict()
+
+    @property
+    def server_bytes(self) -> int | None:
+        """The server's resident memory, by the machine or by its own account."""
+        if self.memory.server_bytes is None and self.account is not None:
+            return self.account.resident_bytes
+        return self.memory.server_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +210,17 @@ class CapacityPoint:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The search for the most targets that are answered in time; ``answer`` is None where none are."""
+    """The search for the most targets that are answered in time; ``answer`` is None where none are.
+
+    Nine times in ten the server's limit lies between ``low`` and ``high``, by what was seen.
+    """
 
     points: tuple[CapacityPoint, ...]
     answer: int | None
     period_s: float
     verdict: Verdict = Verdict()
+    low: int | None = None
+    high: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class Load:
     timeout_s: float = 10.0
     seed: int = 0
     server_pid: int | None = None
+    metrics_url: str | None = None
 
     @property
     def period_s(self) -> float:

@@ -9,7 +9,7 @@ worker     ("ready", None)                 the templates are made
 controller ("start", seconds)              begin then, on the clock that all processes of a host share
 worker     ("window", Tally)               the next window has closed
 controller ("stop", None)                  send nothing more
-worker     ("end", bytes of memory)        all is answered and the templates are dropped
+worker     ("end", End)                    all is answered and the templates are dropped
 worker     ("failed", text)                instead of any of these
 ========== =============================== ==========================================================
 """
@@ -21,6 +21,7 @@ import gc
 import os
 import time
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -34,7 +35,7 @@ from siamcorr_load.payloads import payload_for
 from siamcorr_load.recorder import Recorder
 from siamcorr_load.settings import Load
 
-__all__ = ["work"]
+__all__ = ["End", "work"]
 
 _MAX_CLIENTS = 4
 """Connections of one process: one carries some thousand calls a second, and each has a price.
@@ -43,6 +44,17 @@ With shared memory there is one: its region is large, and calls in it are short.
 """
 
 _LOOK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What a generator says of itself at its end.
+
+    ``own_bytes`` are resident; ``busy`` is the share of a processor that it took while it sent requests.
+    """
+
+    own_bytes: int | None
+    busy: float | None
 
 
 def work(load: Load, process: int, pipe: Connection) -> None:
@@ -73,13 +85,16 @@ async def _work(load: Load, process: int, pipe: Connection) -> None:
         gc.freeze()  # what stays is not searched for garbage again while requests are due
         pipe.send(("ready", None))
         name, value = await told.get()
+        busy = None
         if name == "start":
             start_s = value - time.monotonic() + loop.time()
+            wall_s, own_s = time.monotonic(), time.process_time()
             await _drive(load, process=process, cameras=cameras, start_s=start_s, pipe=pipe, told=told)
+            busy = (time.process_time() - own_s) / (time.monotonic() - wall_s)
         loop.remove_reader(pipe.fileno())
         for camera in cameras.values():
             await camera.close()
-    pipe.send(("end", resident_bytes(os.getpid())))
+    pipe.send(("end", End(resident_bytes(os.getpid()), busy)))
 
 
 async def _open(load: Load, process: int, stack: AsyncExitStack) -> dict[int, Camera]:

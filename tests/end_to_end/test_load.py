@@ -10,12 +10,12 @@ import pytest
 from servers import ServerProcess, process
 from siamcorr_client import Client
 from siamcorr_load.__main__ import main
-from siamcorr_load.results import Run, from_json
+from siamcorr_load.results import Capacity, Run, from_json
 
 SHORT = ("--warm-up", "0.1", "--window", "0.2", "--tolerance", "10", "--no-headroom", "--quiet")
 SMALL = ("--template", "8,3,3", "--search", "8,9,9")
 
-TIMING = ("late", "agree", "headroom")
+TIMING = ("late", "agree", "headroom", "stood still")
 """What a slow machine may be reproached with; all else is a fault."""
 
 
@@ -79,6 +79,26 @@ def test_the_headroom_is_measured_against_a_server_that_answers_at_once(
     run = from_json(out.read_bytes(), Run)
     assert run.headroom is not None
     assert run.headroom > 1
+
+
+def test_a_search_for_the_capacity_gives_an_answer_or_says_that_there_was_no_time(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    out, shown = tmp_path / "capacity.json", tmp_path / "capacity.html"
+    flags = ("--warm-up", "0.1", "--window", "0.2", "--within", "1", "--quiet")
+    code = main(
+        [
+            *("--server", server.address, "--find-capacity", *flags, *SMALL),
+            *("--json", str(out), "--html", str(shown)),
+        ]
+    )
+    found = from_json(out.read_bytes(), Capacity)
+    assert code == (0 if found.verdict.is_valid else 1)
+    assert found.points[0].targets == 8
+    assert all(point.run.wrong_answers == 0 and point.run.checked > 0 for point in found.points)
+    assert any("no time to find it" in reason for reason in found.verdict.reasons)
+    assert "share this machine" in found.verdict.notes[0]
+    assert "Trials" in shown.read_text(encoding="utf-8")
 
 
 def test_a_server_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

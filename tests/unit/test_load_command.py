@@ -9,7 +9,7 @@ import pytest
 
 from siamcorr.errors import InvalidArgument
 from siamcorr_load.__main__ import main
-from siamcorr_load.controller import Measured, summary
+from siamcorr_load.controller import Enough, Measured, summary
 from siamcorr_load.options import read_options
 from siamcorr_load.payloads import VARIANTS, payload_for
 from siamcorr_load.recorder import Tally
@@ -33,6 +33,15 @@ SERVER = ["--server", "127.0.0.1:1"]
         ([*SERVER, "--template", "9,6,6"], "template: found 9 channels, expected 256"),
         ([*SERVER, "--find-capacity", "--concurrency", "2"], "--find-capacity: not allowed"),
         ([*SERVER, "--compare", "a", "b"], "--compare: not allowed"),
+        ([*SERVER, "--chaos", "restart"], "--serve: expected --chaos restart and --serve FLAGS"),
+        (["--serve", ""], "--serve: expected --chaos restart and --serve FLAGS"),
+        ([*SERVER, "--chaos", "restart", "--serve", ""], "--serve: not allowed with argument --server"),
+        (
+            [*SERVER, "--against", "b:1", "--repeats", "2"],
+            "--against: expected a load alone, and --repeats 3",
+        ),
+        ([*SERVER, "--against", "b:1", "--find-capacity"], "--against: expected a load alone"),
+        ([*SERVER, "--against", "b:1", "--metrics-url", "http://b"], "--metrics-url: not allowed"),
         ([*SERVER, "--camera", "2"], "unrecognized arguments: --camera"),
     ],
 )
@@ -85,7 +94,7 @@ def test_the_search_varies_cameras_and_tells_targets(
 ) -> None:
     tried: list[Load] = []
 
-    def scripted(load: Load) -> Run:
+    def scripted(load: Load, enough: Enough) -> Run:
         tried.append(load)
         tally = Tally(sent=1000, on_time=1000)
         for _ in range(1000):
@@ -115,3 +124,28 @@ def test_a_run_compared_with_itself_is_no_different(
     (tmp_path / "a.json").write_text(to_json(run), encoding="utf-8")
     assert main(["--compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 0
     assert "no difference" in capsys.readouterr().out
+
+
+def test_two_servers_are_compared_turn_by_turn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order: list[str] = []
+
+    def scripted(load: Load, *_rest: object) -> Measured:
+        """Measure a machine that slows down all the time, and a server "b" that is slower by a half."""
+        order.append(load.server)
+        tally = Tally(sent=100, on_time=100, checked=1)
+        for _ in range(100):
+            tally.latency.record(0.01 * 1.2 ** len(order) * (1.5 if load.server == "b:1" else 1.0))
+        return Measured((tally,) * 3, (tally.window(1.0),) * 3)
+
+    monkeypatch.setattr("siamcorr_load.turns.measure", scripted)
+    shown = tmp_path / "difference.html"
+    command = ["--server", "a:1", "--against", "b:1", "--quiet", "--html", str(shown)]
+    assert main(command) == 1
+    assert order == ["a:1", "b:1", "b:1", "a:1"] * 4
+    assert capsys.readouterr().out.splitlines()[-1] == "worse"
+    assert "b:1" in shown.read_text(encoding="utf-8")
+    order.clear()
+    assert main([*command[:3], "a:1", *command[4:]]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "no difference"

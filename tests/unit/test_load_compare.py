@@ -166,3 +166,21 @@ def test_a_comparison_survives_its_json() -> None:
     rng = np.random.default_rng(1)
     found = compare(a_run(rng), a_run(rng, slower=1.5))
     assert from_json(to_json(found), Comparison) == found
+
+
+def in_turns(rng: np.random.Generator, *, slower: float, turns: int = 8) -> tuple[Run, Run]:
+    """Two runs of a machine that is faster in one minute than in the next, by a tenth and more."""
+    of_minute = np.exp(rng.normal(0, 0.12, turns))
+    pairs = [(_repeat(rng, minute), _repeat(rng, minute * slower)) for minute in of_minute.tolist()]
+    a, b = a_run(rng), a_run(rng, slower=slower)
+    return (
+        dataclasses.replace(a, repeats=tuple(one for one, _ in pairs)),
+        dataclasses.replace(b, repeats=tuple(two for _, two in pairs)),
+    )
+
+
+@pytest.mark.parametrize(("slower", "verdict"), [(1.0, NO_DIFFERENCE), (1.2, WORSE), (1 / 1.2, BETTER)])
+def test_runs_made_in_turns_are_told_apart_although_the_machine_changes(slower: float, verdict: str) -> None:
+    rng = np.random.default_rng(7)
+    found = [compare(*in_turns(rng, slower=slower), in_turns=True).verdict for _ in range(RUNS_OF_A_KIND)]
+    assert found.count(verdict) >= 0.9 * RUNS_OF_A_KIND

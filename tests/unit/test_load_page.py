@@ -3,119 +3,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from load_runs import CAPACITY, EMPTY, NOTHING, RUN, TOLD, Strict
 from siamcorr_load.page import page, result_of
 from siamcorr_load.page_chart import Axis, Chart, Line, log_axis, share_bar, zero_axis
-from siamcorr_load.report import capacity_text, comparison_text, point_text, run_text
-from siamcorr_load.results import (
-    Capacity,
-    CapacityPoint,
-    Comparison,
-    ComparisonRow,
-    Distribution,
-    Memory,
-    Run,
-    Stages,
-    Verdict,
-    Window,
-    to_json,
-)
-
-LATENCY = Distribution(
-    1496,
-    0.0117,
-    0.0111,
-    0.0172,
-    0.0194,
-    0.0248,
-    0.0328,
-    0.0436,
-    0.045,
-    ((0.0, 0.003), (50.0, 0.0111), (99.0, 0.0248)),
-)
-RUN = Run(
-    settings={"server": "127.0.0.1:50051", "cameras": 10, "targets": 8, "kind": "network", "frames": None},
-    machine={"system": "Linux x86_64", "processors": 2},
-    started="2026-11-24T14:30:02+00:00",
-    warm_up_s=2.0,
-    duration_s=6.0,
-    period_s=0.04,
-    windows=tuple(
-        Window(2.0, 500, ok, 498, 2, p50_s=0.0111, p90_s=0.0172, p99_s=0.0248, max_s=0.045)
-        for ok in (500, 499, 497)
-    ),
-    latency=LATENCY,
-    service_time=dataclasses.replace(LATENCY, p99_s=0.0221),
-    sent=1500,
-    ok=1496,
-    late_sends=6,
-    throughput_per_s=249.3,
-    target_updates_per_s=1994.7,
-    on_time_rate=0.996,
-    dropped_frames=1,
-    rejects={"RESOURCE_EXHAUSTED": 3},
-    errors={"UNAVAILABLE": 1},
-    checked=150,
-    batch_sizes={1: 96, 8: 1000, 16: 400},
-    stages=Stages(0.0004, 0.0011, 0.0018, 0.0026, 0.0003),
-    memory=Memory(310 << 20, None),
-)
-EMPTY = Run(
-    settings={},
-    machine={},
-    started="",
-    warm_up_s=0.0,
-    duration_s=0.0,
-    period_s=0.04,
-    windows=(),
-    latency=Distribution(),
-    service_time=Distribution(),
-    sent=0,
-    ok=0,
-    late_sends=0,
-    throughput_per_s=0.0,
-    target_updates_per_s=0.0,
-    on_time_rate=0.0,
-    verdict=Verdict("invalid", ("nothing was answered",)),
-)
-SLOW = dataclasses.replace(RUN, latency=dataclasses.replace(LATENCY, p99_s=0.31), on_time_rate=0.2)
-CAPACITY = Capacity((CapacityPoint(80, RUN, True), CapacityPoint(160, SLOW, False)), 80, 0.04)
-NOTHING = Capacity((CapacityPoint(1, EMPTY, False),), None, 0.04, Verdict("invalid", ("too noisy",)))
-
-
-class Strict(HTMLParser):
-    """Reads a page, and holds it to its tags and to itself."""
-
-    VOID = frozenset({"meta", "line", "rect", "circle", "polyline"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.addresses: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in {"script", "style"}:
-            self.words.append(data)
+from siamcorr_load.report import run_text
+from siamcorr_load.results import Capacity, Run, Verdict, from_json, to_json
 
 
 @pytest.mark.parametrize("result", [RUN, EMPTY, CAPACITY, NOTHING])
@@ -162,6 +59,8 @@ def test_the_capacity_page_shows_the_answer_and_every_run() -> None:
     words = Strict(page(CAPACITY)).words
     assert "80 targets at 25 fps" in words
     assert "capacity 80" in words
+    assert "76 to 84" in words
+    assert 'class="band"' in page(CAPACITY)
     assert "160 targets: p99 310 ms, 20.0 % on time" in words
     assert words.count("not carried") == 1
 
@@ -169,6 +68,26 @@ def test_the_capacity_page_shows_the_answer_and_every_run() -> None:
 def test_why_a_result_cannot_be_trusted_stands_at_the_top() -> None:
     text = page(NOTHING)
     assert "<li>too noisy</li>" in text[: text.index('class="tiles"')]
+
+
+def test_what_to_know_of_a_result_stands_there_and_is_no_reproach() -> None:
+    noted = dataclasses.replace(RUN, verdict=Verdict(notes=("one machine for both",)))
+    text = page(noted)
+    assert '<ul class="wide soft"><li>one machine for both</li></ul>' in text
+    assert 'class="wide bad"' not in text
+    assert run_text(noted).endswith("valid\n  note: one machine for both")
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        *("249", "1.23 ms", "4.56 ms", "415 MiB", "2.60", "rejected: QUEUE_FULL"),
+        *("2 pairs: 50 launches", "3-4 pairs: 40 launches", "10.1 ms to 12.1 ms", "241 to 257"),
+    ],
+)
+def test_the_servers_own_figures_and_the_repeats_stand_in_the_page(figure: str) -> None:
+    assert figure in Strict(page(TOLD)).words
+    assert from_json(to_json(TOLD), Run) == TOLD
 
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='a'>&\"\u2028"
@@ -188,58 +107,6 @@ def test_text_from_outside_cannot_become_part_of_the_page() -> None:
     assert "<img" not in text
     assert result_of(text)["settings"]["server"] == HOSTILE
     assert HOSTILE in Strict(text).words
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "p99 24.8 ms 22.1 ms",
-        "on time 99.600 % of 1,500 within 40.0 ms",
-        "dropped 1 frames",
-        "rejected 3 (3 RESOURCE_EXHAUSTED)",
-        "errors 1 (1 UNAVAILABLE)",
-        "batches 9.70 pairs in the launch of an average answer, 16 at most",
-        "valid",
-    ],
-)
-def test_a_run_is_written_as_text(line: str) -> None:
-    lines = [re.sub(" +", " ", one) for one in run_text(RUN).splitlines()]
-    assert line in lines
-
-
-def test_a_run_without_answers_is_written_too() -> None:
-    assert run_text(EMPTY).endswith("invalid\n  nothing was answered")
-
-
-def test_a_capacity_is_written_as_text() -> None:
-    assert capacity_text(CAPACITY).splitlines() == [
-        "targets  updates/s      p50      p99   on time",
-        "80           1,995  11.1 ms  24.8 ms  99.600 %  carried",
-        "160          1,995  11.1 ms   310 ms    20.0 %  not carried",
-        "",
-        "capacity: 80 targets at 25 fps",
-        "valid",
-    ]
-    assert point_text(CAPACITY.points[1]) == "160  1,995  11.1 ms  310 ms  20.0 %  not carried"
-    assert "not one target is answered in time at 25 fps" in capacity_text(NOTHING)
-
-
-def test_a_generator_that_was_late_stands_beside_its_run() -> None:
-    late = dataclasses.replace(SLOW, late_sends=150)
-    assert point_text(CapacityPoint(160, late, False)).endswith("20.0 %  not carried  10.0 % sent late")
-
-
-def test_a_comparison_is_written_as_text() -> None:
-    row = ComparisonRow("latency p50", 0.010, 0.012, 0.2, 0.08, "worse")
-    share = ComparisonRow("on time", 1.0, 0.9995, -0.0005, 0.002, "same")
-    assert comparison_text(Comparison((row, share), "worse", ("a note",))).splitlines() == [
-        "              before     after   change   noise",
-        "latency p50  10.0 ms   12.0 ms  +20.0 %  ±8.0 %  worse",
-        "on time        100 %  99.950 %   -0.1 %  ±0.2 %  same",
-        "",
-        "note: a note",
-        "worse",
-    ]
 
 
 positive = st.floats(1e-6, 1e6)

@@ -13,7 +13,7 @@ from siamcorr.answers import Timings
 from siamcorr.errors import InvalidArgument
 from siamcorr_load.histogram import Histogram
 from siamcorr_load.recorder import Recorder, Tally
-from siamcorr_load.results import Comparison, Distribution, Run, Window, from_json, to_json
+from siamcorr_load.results import Comparison, Distribution, Interval, Run, Window, from_json, to_json
 from siamcorr_load.verdict import agree, judge
 
 TIMES = st.lists(st.floats(0, 100, allow_nan=False), min_size=1, max_size=60)
@@ -131,6 +131,7 @@ GOOD = {
         ({"headroom": 1.1}, "no headroom"),
         ({"checked": 0}, "no answer was checked"),
         ({"tolerance": -1.0}, "do not agree"),
+        ({"intervals": {"p50_s": Interval(0.010, 0.007, 0.013)}}, "latency p50 is 30 % more or less"),
     ],
 )
 def test_a_run_that_cannot_be_believed_says_why(change: dict[str, float], reason: str) -> None:
@@ -140,6 +141,14 @@ def test_a_run_that_cannot_be_believed_says_why(change: dict[str, float], reason
     assert not verdict.is_valid
     assert len(verdict.reasons) == 1
     assert reason in verdict.reasons[0]
+
+
+def test_a_machine_that_stood_still_is_said_and_windows_of_a_search_need_not_agree() -> None:
+    still = [dataclasses.replace(one, stalled_s=0.05) for one in windows(100, 100, 100)]
+    (reason,) = judge(still, **GOOD).reasons  # type: ignore[arg-type]
+    assert "machine stood still for 150 ms" in reason
+    unlike = windows(100, 200, 400)
+    assert judge(unlike, **GOOD | {"tolerance": None}).is_valid  # type: ignore[arg-type]
 
 
 def test_a_run_without_answers_is_not_believed() -> None:

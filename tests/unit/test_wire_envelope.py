@@ -135,14 +135,14 @@ def test_a_message_cut_at_any_length_tells_what_parsing_the_whole_tells() -> Non
 @pytest.mark.parametrize("templates", [500, 20_000])
 def test_no_more_than_so_many_fields_are_looked_at(templates: int, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
-    read = envelope._read_varint
+    read = envelope.read_varint
 
     def counted(view: memoryview, position: int) -> tuple[int, int]:
         nonlocal looks
         looks += 1
         return read(view, position)
 
-    monkeypatch.setattr(envelope, "_read_varint", counted)
+    monkeypatch.setattr(envelope, "read_varint", counted)
     data = b"\x0a\x01a" * templates + request(0).SerializeToString()
     assert unsealed(data) == parsed_whole(data)
     assert looks <= 2 * 16_384
