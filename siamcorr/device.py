@@ -93,6 +93,10 @@ class Device:
     def settle(self) -> None:
         """Wait until everything that was started is done."""
 
+    def allocated_bytes(self) -> int | None:
+        """Return what tensors take on the device by torch's own count, in bytes; None where it keeps none."""
+        return None
+
     def _host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype)
 
@@ -110,6 +114,9 @@ class _Cuda(Device):
 
     def settle(self) -> None:
         torch.cuda.current_stream(self.torch_device).synchronize()
+
+    def allocated_bytes(self) -> int | None:
+        return torch.cuda.memory_allocated(self.torch_device)
 
     def _host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, pin_memory=True)

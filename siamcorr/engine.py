@@ -36,6 +36,7 @@ from siamcorr.calls import NETWORK, CorrelateCall, CorrelateOptions, Frame, Hand
 from siamcorr.checks import correlate_call
 from siamcorr.device import open_device
 from siamcorr.embed import Embedder, Model, Workers, load_model, model_of, transform_of
+from siamcorr.embed.network import Network
 from siamcorr.errors import DeadlineExceeded, Draining, InternalError, TemplateNotFound
 from siamcorr.frames import prepare
 from siamcorr.lane import Lane
@@ -90,6 +91,7 @@ class Engine(BlockingCalls):
         self.settings = settings = settings or EngineSettings()
         device = open_device(settings.device)
         self.device = str(device.torch_device)
+        self._allocated_bytes = device.allocated_bytes
         self._workers = Workers(settings.model_threads)
         self._models = {
             name: load_model(name, path, device.torch_device, self._workers)
@@ -119,6 +121,11 @@ class Engine(BlockingCalls):
     def models(self) -> tuple[str, ...]:
         """Names of the models."""
         return tuple(self._models)
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Those of the models that have a whole network."""
+        return {name: model.network for name, model in self._models.items() if model.network is not None}
 
     def submit_correlate(
         self, call: CorrelateCall, deadline_s: float | None = None
@@ -195,7 +202,8 @@ class Engine(BlockingCalls):
         """Count everything, at this moment."""
         with self._changed:
             requests = len(self._requests)
-        return EngineStats(requests, self._frames.stats(), self._device.stats(), self._bank.stats())
+        lanes = self._frames.stats(), self._device.stats()
+        return EngineStats(requests, *lanes, self._bank.stats(), self._allocated_bytes())
 
     def check_invariants(self) -> None:
         """Raise InternalError if queues, bank and calls contradict each other. Meant for an idle moment."""

@@ -12,9 +12,14 @@ __all__ = ["EngineStats"]
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Calls that have not ended, the two queues, and the bank. ``device.batches`` counts launches."""
+    """Calls that have not ended, the two queues, and the bank. ``device.batches`` counts launches.
+
+    ``device_bytes`` is what all tensors of this process take on the device; None on the CPU, where torch does
+    not count.
+    """
 
     requests: int
     frames: LaneStats
     device: LaneStats
     bank: BankStats
+    device_bytes: int | None

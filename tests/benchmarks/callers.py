@@ -46,7 +46,12 @@ class Contest:
     @property
     def rate_ratio(self) -> float:
         """Our calls/s over theirs."""
-        return median(ours.calls_per_s / theirs.calls_per_s for ours, theirs in self._turns())
+        return median(self.rate_ratios)
+
+    @property
+    def rate_ratios(self) -> list[float]:
+        """The same, turn by turn."""
+        return [ours.calls_per_s / theirs.calls_per_s for ours, theirs in self._turns()]
 
     @property
     def p50_ratio(self) -> float:

@@ -3,7 +3,8 @@
 Every figure is a ratio of two things that were measured in turns in this run; more is better. Rows a to i are
 about the operators, on one thread, and take about 2 minutes; j to o are about the server, and take about 3;
 p makes 100,000 calls, which takes about 4 by itself. q to s are about whole trackers, and need the videos and
-weights that SIAMCORR_SHARED points to. Run it by ``make bench``, or ``make bench CASES="a j" OUT=file.json``.
+weights that SIAMCORR_SHARED points to. t is about metrics, and takes 2. Run it by ``make bench``, or
+``make bench CASES="a j" OUT=file.json``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import machine, operators, report, serving, trackers
+from benchmarks import machine, metrics, operators, report, serving, trackers
 
-ROWS = operators.ROWS | serving.ROWS | trackers.ROWS
+ROWS = operators.ROWS | serving.ROWS | trackers.ROWS | metrics.ROWS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
