@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -13,9 +12,11 @@ from siamcorr.errors import InvalidArgument, ServerUnavailable, SiamcorrError
 from siamcorr.kept_memory import keep_freed_memory
 from siamcorr_client._calls import Call
 from siamcorr_client._errors import RpcFailure, error_of_call
-from siamcorr_client._settings import Settings, as_timeout
+from siamcorr_client._settings import Headers, Settings, as_timeout
 
 __all__ = ["ClientBase", "Sending"]
+
+SentHeaders: TypeAlias = tuple[tuple[str, str], ...]
 
 _REQUEST_ID = "x-request-id"
 
@@ -26,7 +27,7 @@ class Sending:
 
     request: bytes
     timeout_s: float
-    headers: tuple[tuple[str, str], ...]
+    headers: SentHeaders
 
     def failed(self, failure: RpcFailure) -> SiamcorrError:
         """Return the error for a failed call. Its note says under which id the server's log has it."""
@@ -46,7 +47,7 @@ class ClientBase:
         max_message_bytes: int = 64 << 20,
         attempts: int = 4,
         credentials: grpc.ChannelCredentials | None = None,
-        metadata: Mapping[str, str] | None = None,
+        metadata: Headers | None = None,
         shared_memory: bool | int = False,
     ) -> None:
         """Prepare the channel; it connects at the first call.
@@ -58,8 +59,10 @@ class ClientBase:
             max_message_bytes: the largest request that is sent and the largest answer that is accepted.
             attempts: how often a call is sent at most, 1 to 5, where it is safe to send it again.
             credentials: for an encrypted connection; None is one in the clear.
-            metadata: headers that go with every call. Each call also has an ``x-request-id`` of its own,
-                unless it is given here. Errors carry it as a note.
+            metadata: headers that go with every call; or a function that is called for those of each call,
+                in the thread or task that makes it: so a trace goes on in the server. A stream is one call.
+                Each call also has an ``x-request-id`` of its own, unless it is given here. Errors carry it
+                as a note.
             shared_memory: True: what ``correlate`` sends and gets goes through memory shared with the server,
                 which must have that on (``--shared-memory``), on this host and under this user. The first
                 call fails if it has not. There are 32 slots of 8 MiB, or of as many bytes as is said here. A
@@ -92,8 +95,8 @@ class ClientBase:
     def _timeout(self, timeout_s: float | None) -> float:
         return self._settings.timeout_s if timeout_s is None else as_timeout(timeout_s)
 
-    def _sending(self, call: Call[Any], limit_s: float) -> Sending:
-        return Sending(b"".join(call.parts), limit_s, self._headers())
+    def _sending(self, call: Call[Any], limit_s: float, headers: SentHeaders) -> Sending:
+        return Sending(b"".join(call.parts), limit_s, headers)
 
     def _check_call(self, call: Call[Any], timeout_s: float | None) -> float:
         """Check one call, and return its timeout."""
@@ -105,9 +108,9 @@ class ClientBase:
         self._check_size(call)
         return self._timeout(timeout_s)
 
-    def _headers(self) -> tuple[tuple[str, str], ...]:
+    def _headers(self) -> SentHeaders:
         request_id = f"{random.getrandbits(64):016x}"
-        return tuple(({_REQUEST_ID: request_id} | dict(self._settings.metadata)).items())
+        return tuple(({_REQUEST_ID: request_id} | dict(self._settings.headers())).items())
 
     def _not_ready(self, limit_s: float) -> ServerUnavailable:
         return ServerUnavailable(f"{self._settings.target} could not be reached within {limit_s:g} s")

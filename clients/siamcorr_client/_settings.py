@@ -16,17 +16,19 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import grpc
 
 from siamcorr.arguments import as_number, is_int
 from siamcorr.errors import InvalidArgument
 
-__all__ = ["Settings", "as_timeout"]
+__all__ = ["Headers", "Settings", "as_timeout"]
 
 ChannelOptions = list[tuple[str, str | int]]
+Headers: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 _MAX_TIMEOUT_S = 86_400.0
 _MAX_ATTEMPTS = 5  # gRPC's own bound
@@ -65,7 +67,7 @@ class Settings:
     attempts: int
     credentials: grpc.ChannelCredentials | None
     shared_memory: bool | int
-    metadata: Mapping[str, str] = field(repr=False)  # it may hold what nobody should read in a log
+    metadata: Headers = field(repr=False)  # it may hold what nobody should read in a log
 
     def __post_init__(self) -> None:
         """Refuse what gRPC would refuse later, or not at all."""
@@ -81,10 +83,20 @@ class Settings:
             found = type(self.credentials).__name__
             raise InvalidArgument.found("credentials", found, "grpc.ChannelCredentials or None")
         self._check_shared_memory()
-        if not isinstance(self.metadata, Mapping):
-            raise InvalidArgument.found("metadata", type(self.metadata).__name__, "a mapping of strings")
-        for key, value in self.metadata.items():
-            _check_header(key, value)
+        if not callable(self.metadata):
+            _check_headers(self.metadata)
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of one call.
+
+        Raises:
+            InvalidArgument: ``metadata`` was called for them, and they are not fit to be sent.
+        """
+        if not callable(self.metadata):
+            return self.metadata
+        headers = self.metadata()
+        _check_headers(headers)
+        return headers
 
     @property
     def slot_bytes(self) -> int:
@@ -134,6 +146,13 @@ class Settings:
             "retryableStatusCodes": codes,
         }
         return {"name": names, "retryPolicy": policy}
+
+
+def _check_headers(headers: object) -> None:
+    if not isinstance(headers, Mapping):
+        raise InvalidArgument.found("metadata", type(headers).__name__, "a mapping of strings")
+    for key, value in headers.items():
+        _check_header(key, value)
 
 
 def _check_header(key: object, value: object) -> None:

@@ -195,11 +195,11 @@ class AsyncClient(ClientBase):
         return self._channel
 
     async def _run(self, call: Call[_T], timeout_s: float | None) -> _T:
-        limit_s = self._check_call(call, timeout_s)
+        limit_s, headers = self._check_call(call, timeout_s), self._headers()
         deadline_s = time.monotonic() + limit_s
         if (memory := await self._shared_memory(limit_s)) is not None:
             call, limit_s = call.through(memory), max(0.0, deadline_s - time.monotonic())
-        sending = self._sending(call, limit_s)
+        sending = self._sending(call, limit_s, headers)
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._open_channel().unary_unary(call.method)
         try:
             data = await method(sending.request, timeout=sending.timeout_s, metadata=sending.headers)
