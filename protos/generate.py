@@ -1,6 +1,8 @@
-"""Write siamcorr/v1 from protos/siamcorr/v1, and keep the promises of fields.lock.
+"""Write the messages of each contract from its protos, and keep the promises of its fields.lock.
 
     python protos/generate.py
+
+There are two: siamcorr/v1 is our own, and siamcorr_server/inference/v2 the Open Inference Protocol's.
 
 Rules:
 
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import (
@@ -30,10 +33,24 @@ from google.protobuf.descriptor_pb2 import (
 
 __all__ = ["BrokenPromisesError", "generate", "main", "promises"]
 
-_PACKAGE = Path("siamcorr", "v1")
-_LOCK = Path("protos", _PACKAGE, "fields.lock")
+_LOCK = "fields.lock"
 _LOCK_HEAD = "# Written by protos/generate.py: what callers rely on. A line is never changed, only added."
-_INIT = '"""Messages and services, generated from protos/siamcorr/v1 by protos/generate.py."""\n'
+
+
+@dataclass(frozen=True, slots=True)
+class _Contract:
+    """A package of protos, the folder that its code is imported from, and whether that has gRPC's stubs."""
+
+    package: Path
+    source: Path
+    stubs: bool
+
+
+_CONTRACTS = (
+    _Contract(Path("siamcorr", "v1"), Path(), stubs=True),
+    # Not under its own name on the wire, so the stubs would call what is not there.
+    _Contract(Path("siamcorr_server", "inference", "v2"), Path("server"), stubs=False),
+)
 
 
 class BrokenPromisesError(Exception):
@@ -41,30 +58,43 @@ class BrokenPromisesError(Exception):
 
 
 def generate(protos: Path, into: Path) -> None:
-    """Write ``into``/siamcorr/v1 and ``into``/protos/siamcorr/v1/fields.lock from the folder ``protos``.
+    """Write the code and the fields.lock of each contract in the folder ``protos`` into the tree ``into``.
 
     Raises:
         BrokenPromisesError: the protos take back what their fields.lock promises. Nothing is written then.
         subprocess.CalledProcessError: the protos do not compile. The compiler has printed why.
     """
-    files = _describe(protos)
-    new = list(promises(files))
-    lock = protos / _PACKAGE / _LOCK.name
-    old = lock.read_text(encoding="utf-8").splitlines()[1:] if lock.exists() else []
-    if broken := [line for line in old if line not in set(new)]:
+    found = [contract for contract in _CONTRACTS if (protos / contract.package).exists()]
+    described = {contract: _describe(protos, contract.package) for contract in found}
+    if broken := [line for contract, files in described.items() for line in _broken(protos, contract, files)]:
         raise BrokenPromisesError("\n".join(broken))
+    for contract, files in described.items():
+        _write(protos, contract, files, into)
 
-    target = into / _PACKAGE
+
+def _broken(protos: Path, contract: _Contract, files: FileDescriptorSet) -> list[str]:
+    lock = protos / contract.package / _LOCK
+    promised = lock.read_text(encoding="utf-8").splitlines()[1:] if lock.exists() else []
+    held = set(promises(files))
+    return [line for line in promised if line not in held]
+
+
+def _write(protos: Path, contract: _Contract, files: FileDescriptorSet, into: Path) -> None:
+    code = into / contract.source
+    target = code / contract.package
     target.mkdir(parents=True, exist_ok=True)
     for stale in target.glob("*_pb2*.py*"):
         stale.unlink()
-    messages = [file.name for file in files.file]
-    services = [file.name for file in files.file if file.service]
-    _protoc(protos, f"--python_out={into}", f"--pyi_out={into}", *messages)
-    _protoc(protos, f"--grpc_python_out={into}", *services)
-    (target / "__init__.py").write_text(_INIT, encoding="utf-8")
-    (into / _LOCK).parent.mkdir(parents=True, exist_ok=True)
-    (into / _LOCK).write_text("\n".join([_LOCK_HEAD, *new, ""]), encoding="utf-8")
+    _protoc(protos, f"--python_out={code}", f"--pyi_out={code}", *(file.name for file in files.file))
+    if contract.stubs:
+        services = [file.name for file in files.file if file.service]
+        _protoc(protos, f"--grpc_python_out={code}", *services)
+    origin = Path("protos", contract.package).as_posix()
+    init = f'"""Messages and services, generated from {origin} by protos/generate.py."""\n'
+    (target / "__init__.py").write_text(init, encoding="utf-8")
+    lock = into / "protos" / contract.package / _LOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("\n".join([_LOCK_HEAD, *promises(files), ""]), encoding="utf-8")
 
 
 def promises(files: FileDescriptorSet) -> Iterator[str]:
@@ -110,8 +140,8 @@ def _rpc(name: str, rpc: MethodDescriptorProto) -> str:
     return f"{name} ({request}) returns ({side(rpc.output_type, rpc.server_streaming)})"
 
 
-def _describe(protos: Path) -> FileDescriptorSet:
-    names = sorted(str(path.relative_to(protos)) for path in (protos / _PACKAGE).glob("*.proto"))
+def _describe(protos: Path, package: Path) -> FileDescriptorSet:
+    names = sorted(str(path.relative_to(protos)) for path in (protos / package).glob("*.proto"))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "descriptors")
         _protoc(protos, f"--descriptor_set_out={out}", *names)
@@ -125,7 +155,7 @@ def _protoc(protos: Path, *arguments: str) -> None:
 def main(argv: Iterable[str] | None = None) -> int:
     """Generate, and say what is wrong if that is refused."""
     here = Path(__file__).resolve().parent
-    parser = argparse.ArgumentParser(description="Write siamcorr/v1 from protos/siamcorr/v1.")
+    parser = argparse.ArgumentParser(description="Write the messages of each contract from its protos.")
     parser.add_argument("--protos", type=Path, default=here, help="the folder of protos (default: this one)")
     parser.add_argument(
         "--into", type=Path, default=here.parent, help="where to write (default: the repository)"

@@ -122,9 +122,9 @@ class CorrelateTask:
     """Pairs of one key: pair i is ``leases[template_index[i]]`` on ``regions[search_index[i]]``.
 
     ``regions`` are (C, H, W) features, or (S, S, 3) crops once they are cut out, ``cuts`` the squares of the
-    frame that these were, and ``places`` where their response maps lie in it. ``search_slots`` says which of the call's search regions they are: the
-    same one again where its crop is cut for templates of different backgrounds. ``slots`` says which of the
-    call's responses the pairs are.
+    frame that these were, and ``places`` where their response maps lie in it. ``search_slots`` says which of
+    the call's search regions they are: the same one again where its crop is cut for templates of different
+    backgrounds. ``slots`` says which of the call's responses the pairs are.
     """
 
     key: CorrelateKey | NetworkKey

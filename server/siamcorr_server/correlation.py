@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 from siamcorr import Engine
 from siamcorr.errors import Draining, SiamcorrError
@@ -13,10 +14,11 @@ from siamcorr.v1 import correlation_service_pb2_grpc as rpc
 from siamcorr.wire.correlation import seal_correlate_response
 from siamcorr.wire.envelope import Buffer
 from siamcorr.wire.families import RequestReader
+from siamcorr_server.correlate_stream import CorrelateAsked, Seal, Submitted
 from siamcorr_server.interceptor import Context, current_call
 from siamcorr_server.messages import join
 from siamcorr_server.shared_memory import SharedMemoryService
-from siamcorr_server.streams import Seal, Stream, Submitted
+from siamcorr_server.streams import Stream
 
 __all__ = ["CorrelationService"]
 
@@ -44,14 +46,8 @@ class CorrelationService(rpc.CorrelationServiceServicer):
 
     async def CorrelateStream(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Answer the requests of one stream."""
-        stream = Stream(
-            current_call(),
-            requests,
-            context.write,
-            submit=self._submit,
-            max_message_bytes=self._max_message_bytes,
-            window=self._stream_window,
-        )
+        read = partial(CorrelateAsked, submit=self._submit, max_message_bytes=self._max_message_bytes)
+        stream = Stream(current_call(), requests, context.write, read=read, window=self._stream_window)
         self._streams.add(stream)
         try:
             await stream.run()

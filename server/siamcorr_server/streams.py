@@ -1,16 +1,17 @@
-"""One stream of correlation requests: many in flight, answers as they are ready.
+"""One stream of requests: many in flight, answers as they are ready.
 
 Rules:
 - At most ``window`` requests are between having been read and having been answered in full. Then reading
   stops, and gRPC's flow control stops the peer. So for a peer that does not read, so many answers are held.
-- A request that fails is answered with its error. Only what leaves no id to answer to ends the stream: bytes
-  that are no message, and an id that is already waiting for its answer.
+- A request that fails is answered with its error. Only what leaves nobody to answer to ends the stream:
+  bytes that are no message, and an id that is already waiting for its answer.
 - An id is free again when its answer is handed to gRPC: before the peer can see it.
 - A request's own timeout is kept to the moment, also while its job runs: it is answered with
   DEADLINE_EXCEEDED, and the job is cancelled.
 - However the stream ends, its reading task ends with it, and what is still in flight is cancelled.
-- Two coroutines: one reads and submits, one writes. The engine's futures wake the writer through a queue, so
-  there is no task for each request.
+- Two coroutines: one reads and submits, one writes. Futures wake the writer through a queue, so there is no
+  task for each request.
+- What a request and its answer look like is for :class:`Asked` to know: there is one for each protocol.
 """
 
 from __future__ import annotations
@@ -18,63 +19,90 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 
 from siamcorr.answers import Response
 from siamcorr.errors import DeadlineExceeded, Draining, InvalidArgument
-from siamcorr.v1 import correlation_service_pb2 as pb
-from siamcorr.wire.correlation import seal_correlate_response
-from siamcorr.wire.envelope import Buffer, Parts, seal, unseal
 from siamcorr_server.interceptor import Call
-from siamcorr_server.messages import join
-from siamcorr_server.status import code_of, stream_status_of
+from siamcorr_server.status import code_of
 
-__all__ = ["Seal", "Stream", "Submit", "Submitted", "Write"]
+__all__ = ["Answer", "Asked", "Pending", "Read", "Stream", "Write", "given_up"]
 
-Seal: TypeAlias = Callable[[list[Response]], Parts]
+Pending: TypeAlias = "Future[Any] | asyncio.Future[Any]"
+"""What a request waits for: a future of the engine's, or of the event loop."""
+
 Write: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
-class Submitted(NamedTuple):
-    """A request that the engine has, and how its answer is written."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The bytes of an answer, and of what it was made if that is correlations: observers want to know."""
 
-    future: Future[list[Response]]
-    seal: Seal = seal_correlate_response
+    data: bytes
+    responses: Sequence[Response] = ()
 
 
-Submit: TypeAlias = Callable[[Buffer, float | None], Submitted]
+class Asked(Protocol):
+    """One request of a stream, read."""
+
+    @property
+    def id(self) -> Hashable:
+        """What it is told by from the others in flight; shown to the peer if it is there twice."""
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long it may take, or None.
+
+        Raises:
+            InvalidArgument: its peer says what cannot be.
+        """
+
+    def submit(self, deadline_s: float | None) -> Pending:
+        """Start on it; ``deadline_s`` is in monotonic seconds.
+
+        Raises:
+            SiamcorrError: it is refused.
+        """
+
+    def answer(self, result: Any) -> Answer:
+        """Return the answer, made of what its future came to.
+
+        Raises:
+            SiamcorrError: there is none.
+        """
+
+    def refusal(self, error: Exception, request_id: str) -> bytes:
+        """Return the answer that says why there is no other."""
+
+    def close(self) -> None:
+        """Let go of what it holds: it is answered, or given up."""
+
+
+Read: TypeAlias = Callable[[bytes], Asked]
 
 _log = logging.getLogger(__name__)
 
 
 class Stream:
-    """Answers the requests of one stream; ``submit`` gives one with its deadline to the engine."""
+    """Answers the requests of one stream, each as ``read`` reads it."""
 
     def __init__(
-        self,
-        call: Call,
-        requests: AsyncIterator[bytes],
-        write: Write,
-        *,
-        submit: Submit,
-        max_message_bytes: int,
-        window: int,
+        self, call: Call, requests: AsyncIterator[bytes], write: Write, *, read: Read, window: int
     ) -> None:
         """Set up; :meth:`run` does it."""
         self._call = call
         self._requests = requests
         self._write = write
-        self._submit = submit
-        self._max_message_bytes = max_message_bytes
+        self._read_one = read
         self._room = asyncio.Semaphore(window)
-        self._live: dict[int, _Waiting] = {}
-        self._wakes: asyncio.Queue[int | None] = asyncio.Queue()  # ids with an outcome; None: no more reading
+        self._live: dict[Hashable, _Waiting] = {}
+        self._wakes: asyncio.Queue[Hashable] = asyncio.Queue()  # ids with an outcome; None: no more reading
         self._loop = asyncio.get_running_loop()
         self._reader: asyncio.Task[None] | None = None
         self._draining: Draining | None = None
@@ -92,7 +120,7 @@ class Stream:
             while self._live or not reader.done():
                 id_ = await self._wakes.get()
                 if id_ is not None:
-                    await self._answer(id_, self._live.pop(id_))
+                    await self._answer(self._live.pop(id_))
                 elif not reader.cancelled():
                     reader.result()
             if self._draining is not None:
@@ -114,56 +142,58 @@ class Stream:
             data = await anext(self._requests, None)
             if data is None:
                 return
-            request, asked = unseal(pb.CorrelateStreamRequest, data)
-            if request.id in self._live:
+            asked = self._read_one(data)
+            if asked.id in self._live:
                 expected = "an id that is not waiting for its answer"
-                raise InvalidArgument.found("id", request.id, expected)
+                raise InvalidArgument.found("id", asked.id, expected)
             self._call.requests += 1
-            waiting = self._live[request.id] = self._admitted(request, asked)
-            waiting.submitted.future.add_done_callback(partial(self._wake, request.id))
+            waiting = self._live[asked.id] = self._admitted(asked)
+            waiting.future.add_done_callback(partial(self._wake, asked.id))
 
     def _reading_ended(self, reader: asyncio.Task[None]) -> None:
         if not reader.cancelled():
             reader.exception()  # seen, should the writer have failed first
         self._wakes.put_nowait(None)
 
-    def _admitted(self, request: pb.CorrelateStreamRequest, asked: Buffer) -> _Waiting:
+    def _admitted(self, asked: Asked) -> _Waiting:
         began_s = time.monotonic()
         try:
-            timeout_s = _timeout_s(request)
+            timeout_s = asked.timeout_s
             deadline_s = self._call.deadline_s
             if timeout_s is not None:
                 own_s = began_s + timeout_s
                 deadline_s = own_s if deadline_s is None else min(own_s, deadline_s)
-            submitted = self._submit(asked, deadline_s)
+            future = asked.submit(deadline_s)
         except Exception as error:
-            refused: Future[list[Response]] = Future()
+            refused: Future[Any] = Future()
             refused.set_exception(error)
-            return _Waiting(Submitted(refused), began_s, None)
-        cancel = submitted.future.cancel
-        timer = None if timeout_s is None else self._loop.call_later(timeout_s, cancel)
-        return _Waiting(submitted, began_s, timer)
+            return _Waiting(asked, refused, began_s, None)
+        timer = None if timeout_s is None else self._loop.call_later(timeout_s, future.cancel)
+        return _Waiting(asked, future, began_s, timer)
 
-    def _wake(self, id_: int, _: object) -> None:
+    def _wake(self, id_: Hashable, future: Pending) -> None:
+        if not future.cancelled():
+            future.exception()  # seen: asyncio complains of errors that nobody looked at
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wakes.put_nowait, id_)
 
-    async def _answer(self, id_: int, waiting: _Waiting) -> None:
-        message = pb.CorrelateStreamResponse(id=id_)
+    async def _answer(self, waiting: _Waiting) -> None:
+        asked = waiting.asked
         try:
-            responses = waiting.responses()
-            answer = join(seal(message, waiting.submitted.seal(responses)), self._max_message_bytes)
+            answer = asked.answer(waiting.result())
         except Exception as error:
             self._call.failed += 1
             code = code_of(error)
             self._call.finished(code, waiting.began_s, error=error)
             if code is grpc.StatusCode.INTERNAL:
                 _log.exception("internal error", extra={"fields": {"request_id": self._call.id}})
-            message.error.CopyFrom(stream_status_of(error, self._call.id))
-            answer = message.SerializeToString()
+            data = asked.refusal(error, self._call.id)
         else:
-            self._call.finished(grpc.StatusCode.OK, waiting.began_s, responses)
-        await self._write(answer)
+            data = answer.data
+            self._call.finished(grpc.StatusCode.OK, waiting.began_s, answer.responses)
+            del answer
+        asked.close()
+        await self._write(data)
         self._room.release()
 
 
@@ -171,29 +201,27 @@ class Stream:
 class _Waiting:
     """A request without answer, since when, and the timer that cancels it at its timeout, if it has one."""
 
-    submitted: Submitted
+    asked: Asked
+    future: Pending
     began_s: float
     timer: asyncio.TimerHandle | None
 
-    def responses(self) -> list[Response]:
+    def result(self) -> Any:
         self._stop_timer()
-        if self.submitted.future.cancelled():  # by the timer: nobody else does while the stream is read
-            raise DeadlineExceeded("the request's timeout passed before its answer was ready")
-        return self.submitted.future.result()
+        if self.future.cancelled():  # by the timer: nobody else does while the stream is read
+            raise given_up()
+        return self.future.result()
 
     def give_up(self) -> None:
         self._stop_timer()
-        self.submitted.future.cancel()
+        self.future.cancel()
+        self.asked.close()
 
     def _stop_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
 
 
-def _timeout_s(request: pb.CorrelateStreamRequest) -> float | None:
-    if not request.HasField("timeout"):
-        return None
-    timeout_s = request.timeout.seconds + request.timeout.nanos * 1e-9
-    if timeout_s < 0:
-        raise InvalidArgument.found("timeout", f"{timeout_s} s", "0 s or more")
-    return timeout_s
+def given_up() -> DeadlineExceeded:
+    """Return the error for a request that has taken longer than its caller allowed."""
+    return DeadlineExceeded("the request's timeout passed before its answer was ready")

@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError, Message
 
 from siamcorr.errors import InvalidArgument
 
-__all__ = ["Buffer", "Parts", "bulk_of", "seal", "unseal", "without_bulk"]
+__all__ = ["Buffer", "Parts", "bulk_of", "read_varint", "seal", "unseal", "varint", "without_bulk"]
 
 Buffer: TypeAlias = bytes | memoryview
 Parts: TypeAlias = Sequence[Buffer]
@@ -52,7 +52,7 @@ def seal(head: Message, bulk: Iterable[Buffer], *, padded: bool = False) -> Part
     """
     parts = list(bulk)
     size = sum(memoryview(part).nbytes for part in parts)
-    length, data = _varint(size), head.SerializeToString()
+    length, data = varint(size), head.SerializeToString()
     if padded:
         zeros = -(len(data) + len(_PADDING) + 1 + len(_TAG) + len(length)) % _ALIGNED_BYTES
         data = b"".join((data, _PADDING, bytes([zeros]), bytes(zeros)))
@@ -126,15 +126,15 @@ def _find_bulk(view: memoryview) -> tuple[int, int] | None:
         if position >= size:
             return None
         start = position
-        tag, position = _read_varint(view, position)
+        tag, position = read_varint(view, position)
         field, wire_type = divmod(tag, 8)
         if wire_type == _LENGTH:
-            length, position = _read_varint(view, position)
+            length, position = read_varint(view, position)
             if field == _BULK:
                 return (start, position) if position + length == size else None
             position += length
         elif wire_type == _VARINT:
-            _, position = _read_varint(view, position)
+            _, position = read_varint(view, position)
         elif wire_type in {_FIXED32, _FIXED64}:
             position += 4 if wire_type == _FIXED32 else 8
         else:
@@ -142,7 +142,12 @@ def _find_bulk(view: memoryview) -> tuple[int, int] | None:
     return None
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Return a number as the wire has lengths and tags.
+
+    >>> varint(300)
+    b'\\xac\\x02'
+    """
     groups = bytearray()
     while number > 0x7F:
         groups.append(number & 0x7F | 0x80)
@@ -151,8 +156,8 @@ def _varint(number: int) -> bytes:
     return bytes(groups)
 
 
-def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
-    """Return the number and where it ends. Past the end of ``view``: a number too large to be right."""
+def read_varint(view: memoryview, position: int) -> tuple[int, int]:
+    """Return such a number and where it ends. Past the end of ``view``: a number too large to be right."""
     number = shift = 0
     for group in view[position : position + 10]:
         number |= (group & 0x7F) << shift

@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from functools import partial
 
 import pytest
 
 from siamcorr.answers import Response
 from siamcorr.v1 import correlation_service_pb2 as pb
+from siamcorr_server.correlate_stream import CorrelateAsked, Submitted
 from siamcorr_server.interceptor import Call
-from siamcorr_server.streams import Stream, Submitted, Write
+from siamcorr_server.streams import Stream, Write
 
 
 def stream_of(requests: AsyncIterator[bytes], write: Write, *, window: int = 4) -> Stream:
     """Return a stream whose requests are answered at once."""
     done: Future[list[Response]] = Future()
     done.set_result([Response("template", 1, None)])
-    return Stream(
-        Call("id", "CorrelateStream", None),
-        requests,
-        write,
-        submit=lambda *_: Submitted(done),
-        max_message_bytes=1000,
-        window=window,
-    )
+    read = partial(CorrelateAsked, submit=lambda *_: Submitted(done), max_message_bytes=1000)
+    return Stream(Call("id", "CorrelateStream", None), requests, write, read=read, window=window)
 
 
 def request(id_: int) -> bytes:
