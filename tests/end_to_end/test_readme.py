@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,32 +12,23 @@ import cv2
 import numpy as np
 import pytest
 
+import pages
 import siamcorr
 import siamcorr_client
 from architecture.house import ROOT
+from pages import MAINS, READERS, blocks, commands, flags_in, help_of, missing_links, read_commands, text_of
 from servers import RunningServer, serving
 from siamcorr import EngineSettings, errors
 from siamcorr.errors import CallerError, InternalError, OverloadError
-from siamcorr.explain import main as explain
 from siamcorr.shapes import KINDS, Correlation, resolve
 from siamcorr_client import Client, trackers
-from siamcorr_demo.__main__ import main as demonstrate
 from siamcorr_demo.clip import Clip
-from siamcorr_demo.options import read_options
-from siamcorr_eval.__main__ import main as evaluate
-from siamcorr_eval.options import read_options as read_eval_options
-from siamcorr_load.__main__ import main as load
-from siamcorr_load.options import read_options as read_load_options
-from siamcorr_server.__main__ import main as serve
-from siamcorr_server.command_line import CommandLine
 from siamcorr_server.config import ServerConfig
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = text_of("README.md")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
-DOCS = tuple(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-FIRST, SET_UP, CALLS, TRACKER, IN_PROCESS = BLOCKS
-COMMANDS = re.findall(r"^    (?:\.venv/bin/)?((?:siamcorr-|make ).*)$", README, re.MULTILINE)
+DOCS = (*(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")), "examples/nodejs/README.md")
+FIRST, SET_UP, CALLS, TRACKER, IN_PROCESS = blocks(README)
 CLIP = Clip(frames=3, targets=4)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,8 +47,7 @@ IMAGES: Mapping[str, Callable[[Any], Any]] = {
 
 def run(block: str, names: dict[str, Any], server: RunningServer) -> dict[str, Any]:
     """Run a block of the README against a server, and return its names."""
-    exec(compile(block.replace(ServerConfig().listen, server.address), "README.md", "exec"), names)  # noqa: S102
-    return names
+    return pages.run(block, names, server, "README.md")
 
 
 def length(axis: str, sizes: Mapping[str, int]) -> float:
@@ -72,17 +61,6 @@ def length(axis: str, sizes: Mapping[str, int]) -> float:
 
 def section(title: str) -> str:
     return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-
-
-def flags_in(text: str) -> set[str]:
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
-
-
-def help_of(program: Callable[[list[str]], object], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as ended:
-        program(["--help"])
-    assert ended.value.code == 0
-    return capsys.readouterr().out
 
 
 @pytest.fixture
@@ -158,42 +136,24 @@ def test_the_same_calls_can_be_made_in_one_process(server: RunningServer) -> Non
 
 def test_every_command_that_is_shown_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for file in ("nanotrackv3.pth", "backbone.onnx", "head.onnx"):
-        (tmp_path / file).touch()
     (tmp_path / "otb").mkdir()
-    read: dict[str, Callable[[list[str]], object]] = {
-        "siamcorr-server": CommandLine().read,
-        "siamcorr-demo": lambda arguments: read_options(arguments, has_screen=True),
-        "siamcorr-eval": read_eval_options,
-        "siamcorr-load": read_load_options,
-        "siamcorr-explain": lambda arguments: explain([*arguments, "--repeats", "1"]),
-    }
-    programs = set()
-    for command in COMMANDS:
-        program, *arguments = shlex.split(command, comments=True)
-        programs.add(program)
-        if program != "make":
-            read[program](arguments)
-    assert programs == {"make", *read}
+    assert read_commands(commands(README), tmp_path) == {"make", *READERS}
 
 
 def test_every_flag_that_is_named_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    programs = serve, demonstrate, explain, evaluate, load
-    of_server, of_demo, of_explain, of_eval, of_load = (flags_in(help_of(one, capsys)) for one in programs)
+    of = {program: flags_in(help_of(main, capsys)) for program, main in MAINS.items()}
     assert len(flags_in(section("Running it"))) > 5
-    assert flags_in(section("Running it")) <= of_server
-    assert flags_in(section("The demo")) <= of_demo
-    assert flags_in(section("Evaluate a tracker")) <= of_eval
-    assert flags_in(section("Load test")) <= of_load
-    assert flags_in(README) <= of_server | of_demo | of_explain | of_eval | of_load
+    assert flags_in(section("Running it")) <= of["siamcorr-server"]
+    assert flags_in(section("The demo")) <= of["siamcorr-demo"]
+    assert flags_in(section("Evaluate a tracker")) <= of["siamcorr-eval"]
+    assert flags_in(section("Load test")) <= of["siamcorr-load"]
+    assert flags_in(README) <= set().union(*of.values())
 
 
 @pytest.mark.parametrize("page", [*PAGES, *DOCS])
 def test_every_link_and_picture_is_there(page: str) -> None:
-    links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not ((ROOT / page).parent / link).exists()]
-    assert not missing
-    assert links or page != "README.md"
+    assert not list(missing_links(page))
+    assert page != "README.md" or "](" in README
 
 
 @pytest.mark.parametrize("page", PAGES)

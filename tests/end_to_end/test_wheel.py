@@ -93,6 +93,13 @@ def test_every_module_and_its_types_are_in_the_wheel(installed: Path) -> None:
     assert all(path.with_suffix(".pyi").exists() for path in messages)
 
 
+def test_the_dashboards_files_are_in_the_wheel(installed: Path) -> None:
+    static = Path("siamcorr_server/dashboard/static")
+    ours = {path.relative_to(ROOT / "server").as_posix() for path in (ROOT / "server" / static).rglob("*.*")}
+    assert f"{static}/vendor/uPlot.LICENSE" in ours
+    assert {path.relative_to(installed).as_posix() for path in (installed / static).rglob("*.*")} == ours
+
+
 def test_every_command_is_a_function_of_the_wheel(installed: Path) -> None:
     (path,) = installed.glob("siamcorr-*.dist-info/entry_points.txt")
     entry_points = configparser.ConfigParser()
@@ -123,7 +130,15 @@ def test_the_licence_and_the_extras_are_told(installed: Path) -> None:
     told = metadata(installed)
     assert told["License-Expression"] == "Apache-2.0"
     assert list(installed.glob("siamcorr-*.dist-info/licenses/LICENSE"))
-    assert set(told.get_all("Provides-Extra", ())) == {"engine", "server", "demo", "eval", "load"}
+    assert set(told.get_all("Provides-Extra", ())) == {
+        "engine",
+        "server",
+        "tracing",
+        "dashboard",
+        "demo",
+        "eval",
+        "load",
+    }
 
 
 def test_the_base_install_is_a_client(base_install: list[Path]) -> None:
