@@ -6,6 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PIP_READY := .venv/.pip-ready
 DEMO_READY := .venv/.demo-ready
 DEV_READY := .venv/.dev-ready
+NODE_READY := examples/nodejs/node_modules/.ready
 SOURCES := $(shell find siamcorr server clients -name '*.py')
 
 .DEFAULT_GOAL := help
@@ -19,7 +20,7 @@ help: ## show this list
 demo: $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY)) ## run the demo; on a fresh clone, install what it needs first
 	$(BIN)/siamcorr-demo
 
-test: lint ## run everything that CI runs: style, types, tests
+test: lint $(NODE_READY) ## run everything that CI runs: style, types, tests
 	$(BIN)/pytest
 
 bench: $(DEV_READY) ## measure operators and server; CASES="a d" runs some rows, OUT=f.json writes them and f.png
@@ -38,7 +39,7 @@ protos: $(DEV_READY) ## generate siamcorr/v1 from protos/
 	$(BIN)/python protos/generate.py
 
 clean: ## remove .venv, caches and what was built
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist examples/nodejs/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than the files that say what to install, or the install runs again.
@@ -49,8 +50,18 @@ $(DEMO_READY): $(PIP_READY) pyproject.toml constraints.txt $(SOURCES)
 
 $(DEV_READY): $(PIP_READY) pyproject.toml constraints.txt
 	@echo "installing into .venv, editable"
-	$(PIP_INSTALL) --group dev --editable '.[demo]'
+	$(PIP_INSTALL) --group dev --editable '.[demo,tracing]'
 	@touch $@
+
+# Without npm, or without what it fetches, the Node.js example's test skips, and so says.
+$(NODE_READY): examples/nodejs/package.json examples/nodejs/package-lock.json examples/nodejs/.npmrc
+	@if ! command -v npm >/dev/null; then \
+	    echo "no npm: the test of examples/nodejs will be skipped"; \
+	elif (cd examples/nodejs && npm ci --silent --fetch-retries=1); then \
+	    touch $@; \
+	else \
+	    echo "npm found no packages: the test of examples/nodejs will be skipped"; \
+	fi
 
 # The pip that comes with Python 3.11 knows neither --group nor --build-constraint.
 $(PIP_READY): constraints.txt

@@ -121,7 +121,31 @@ class CommandLine:
             "bound of all memory shared with clients of this host and user (0: off)",
             size_bytes,
         )
+        self._flags["system_memory_prefixes"] = "--system-shared-memory"
+        self._parser.add_argument(
+            "--system-shared-memory",
+            dest="system_memory_prefixes",
+            metavar="PREFIX",
+            action="append",
+            help="beginning of names in /dev/shm that clients of the Open Inference Protocol on this host "
+            "may have read and written, such as /search_; may be repeated (off)",
+        )
         add("--stream-window", "stream_window", "N", "requests of one stream in flight at most (64)", int)
+        add("--metrics", "metrics_listen", "HOST:PORT", "where Prometheus finds metrics (off)")
+        self._flags["tracing"] = "--tracing"
+        self._parser.add_argument(
+            "--tracing",
+            dest="tracing",
+            action="store_true",
+            help="trace requests with OpenTelemetry; the OTEL_* variables say where to (off)",
+        )
+        add(
+            "--dashboard",
+            "dashboard_port",
+            "PORT",
+            "serve a page to look at, on 127.0.0.1 (off; 0: any port)",
+            int,
+        )
         add("--drain-seconds", "drain_s", "S", "time to finish after the first signal (10)", float)
         self._parser.add_argument(
             "--log-format", dest="log_format", choices=LOG_FORMATS, help="form of the log's lines (text)"

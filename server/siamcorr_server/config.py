@@ -7,14 +7,15 @@ import re
 import sys
 from dataclasses import dataclass, field
 
-from siamcorr.arguments import as_count, as_number
+from siamcorr.arguments import as_count, as_number, is_int
 from siamcorr.errors import InvalidArgument
 from siamcorr.settings import EngineSettings
 from siamcorr_server.logs import LOG_FORMATS, LOG_LEVELS, LogFormat
 
-__all__ = ["ServerConfig"]
+__all__ = ["ServerConfig", "host_and_port"]
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):(?P<port>\d{1,5})")
+_PREFIX = re.compile(r"/[A-Za-z0-9_.-]{1,255}")
 _MOST_MESSAGE_BYTES = (1 << 31) - 1  # the wire format's own limit
 _MOST_SHARED_BYTES = 1 << 44
 _MOST_DRAIN_S = 3600.0
@@ -31,8 +32,13 @@ class ServerConfig:
             with RESOURCE_EXHAUSTED and without our details.
         shared_memory_bytes: what all memory that is shared with clients of this host may take; 0 is off.
             Only on Linux, and only where nobody else can reach the server.
+        system_memory_prefixes: what names of shared memory begin with that clients of the Open Inference
+            Protocol may have opened; none is off. On Linux, where nobody else can reach the server.
         drain_s: seconds that calls in flight have to end when the server is told to stop.
         stream_window: requests of one stream that are in flight at most.
+        metrics_listen: HOST:PORT where Prometheus finds the metrics; None is nowhere.
+        tracing: whether to trace requests; OpenTelemetry's ``OTEL_*`` variables say where to.
+        dashboard_port: where the dashboard's page is, on 127.0.0.1; 0 is any free port, None is off.
         threads: CPU threads that torch computes one operator with. Trackers' operators are small: a second
             thread gains little where it has a core to itself, and costs much where it has to wait for one.
         log_format: ``text`` or ``json``.
@@ -52,22 +58,36 @@ class ServerConfig:
     engine: EngineSettings = field(default_factory=EngineSettings)
     max_message_bytes: int = 64 << 20
     shared_memory_bytes: int = 0
+    system_memory_prefixes: tuple[str, ...] = ()
     drain_s: float = 10.0
     stream_window: int = 64
+    metrics_listen: str | None = None
+    tracing: bool = False
+    dashboard_port: int | None = None
     threads: int = 1
     log_format: LogFormat = "text"
     log_level: str = "info"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        found = _ADDRESS.fullmatch(self.listen)
-        if found is None or int(found["port"]) > 0xFFFF:
-            expected = "HOST:PORT with a port from 0 to 65535"
-            raise InvalidArgument.found("listen", repr(self.listen)[:80], expected)
+        host_and_port(self.listen, "listen")
+        if self.metrics_listen is not None:
+            host_and_port(self.metrics_listen, "metrics_listen")
         as_count(self.max_message_bytes, "max_message_bytes", most=_MOST_MESSAGE_BYTES)
         if self.shared_memory_bytes != 0:
-            self._check_shared_memory()
+            as_count(self.shared_memory_bytes, "shared_memory_bytes", most=_MOST_SHARED_BYTES)
+            self._check_can_share("shared_memory_bytes")
+        if self.system_memory_prefixes != ():
+            self._check_prefixes()
+            self._check_can_share("system_memory_prefixes")
         as_count(self.stream_window, "stream_window", most=4096)
+        if not isinstance(self.tracing, bool):
+            raise InvalidArgument.found("tracing", repr(self.tracing)[:80], "True or False")
+        if self.dashboard_port is not None and not (
+            is_int(self.dashboard_port) and 0 <= self.dashboard_port <= 0xFFFF
+        ):
+            found_port = repr(self.dashboard_port)[:80]
+            raise InvalidArgument.found("dashboard_port", found_port, "a port from 0 to 65535")
         as_count(self.threads, "threads", most=1024)
         if not 0 <= as_number(self.drain_s, "drain_s") <= _MOST_DRAIN_S:
             raise InvalidArgument.found("drain_s", self.drain_s, f"seconds from 0 to {_MOST_DRAIN_S:g}")
@@ -76,23 +96,29 @@ class ServerConfig:
                 found_value = repr(getattr(self, name))[:80]
                 raise InvalidArgument.found(name, found_value, f"one of {', '.join(allowed)}")
 
-    def _check_shared_memory(self) -> None:
-        as_count(self.shared_memory_bytes, "shared_memory_bytes", most=_MOST_SHARED_BYTES)
+    def _check_can_share(self, setting: str) -> None:
         if sys.platform != "linux":
-            raise InvalidArgument.found("shared_memory_bytes", f"a system {sys.platform}", "Linux")
+            raise InvalidArgument.found(setting, f"a system {sys.platform}", "Linux")
         if not self.is_loopback:
             found = f"memory to share while listening on {self.host}"
-            raise InvalidArgument.found("shared_memory_bytes", found, "a loopback address: 127.0.0.1")
+            raise InvalidArgument.found(setting, found, "a loopback address: 127.0.0.1")
+
+    def _check_prefixes(self) -> None:
+        object.__setattr__(self, "system_memory_prefixes", tuple(self.system_memory_prefixes))
+        for prefix in self.system_memory_prefixes:
+            if not isinstance(prefix, str) or _PREFIX.fullmatch(prefix) is None:
+                expected = "'/' and one or more of A-Z a-z 0-9 _ . -"
+                raise InvalidArgument.found("system_memory_prefixes", repr(prefix)[:80], expected)
 
     @property
     def host(self) -> str:
         """The host to listen on, without brackets."""
-        return self.listen.rpartition(":")[0].strip("[]")
+        return host_and_port(self.listen, "listen")[0]
 
     @property
     def port(self) -> int:
         """The port to listen on; 0 is any free one."""
-        return int(self.listen.rpartition(":")[2])
+        return host_and_port(self.listen, "listen")[1]
 
     @property
     def is_loopback(self) -> bool:
@@ -105,3 +131,18 @@ class ServerConfig:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+def host_and_port(address: str, field: str) -> tuple[str, int]:
+    """Take HOST:PORT apart, an IPv6 host out of its brackets.
+
+    Raises:
+        InvalidArgument: names ``field``.
+
+    >>> host_and_port("[::1]:9464", "metrics_listen")
+    ('::1', 9464)
+    """
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found["port"]) > 0xFFFF:
+        raise InvalidArgument.found(field, repr(address)[:80], "HOST:PORT with a port from 0 to 65535")
+    return found["host"].strip("[]"), int(found["port"])

@@ -26,7 +26,6 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from siamcorr import Engine
 from siamcorr.errors import Draining, InvalidArgument
@@ -39,8 +38,12 @@ from siamcorr.v1 import template_service_pb2_grpc as template_rpc
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.correlation import CorrelationService
 from siamcorr_server.doors import Door
+from siamcorr_server.inference.regions import Regions
+from siamcorr_server.inference.service import PACKAGE, SERVICE, InferenceService
+from siamcorr_server.inference.v2 import open_inference_pb2
 from siamcorr_server.interceptor import Interceptor
 from siamcorr_server.observers import Observers
+from siamcorr_server.reflected import enable_reflection, renamed
 from siamcorr_server.shared_memory import SharedMemoryService
 from siamcorr_server.templates import TemplateService
 
@@ -102,15 +105,22 @@ class Server:
             stream_window=self._config.stream_window,
         )
         self._health = health.aio.HealthServicer()
+        self._inference = InferenceService(
+            engine,
+            Regions(self._config.system_memory_prefixes, max_bytes=self._config.max_message_bytes),
+            max_message_bytes=self._config.max_message_bytes,
+            stream_window=self._config.stream_window,
+        )
         registry = self._interceptor.before(self._server)
         correlation_rpc.add_CorrelationServiceServicer_to_server(self._correlation, registry)  # type: ignore[no-untyped-call]
         template_rpc.add_TemplateServiceServicer_to_server(TemplateService(engine), registry)  # type: ignore[no-untyped-call]
         memory_rpc.add_SharedMemoryServiceServicer_to_server(self._memory, registry)  # type: ignore[no-untyped-call]
+        self._inference.register(registry)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        for service in SERVICES:
+        for service in (*SERVICES, SERVICE):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        reflected = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(reflected, self._server)
+        foreign = renamed([open_inference_pb2.DESCRIPTOR], PACKAGE)
+        enable_reflection(self._server, (*SERVICES, SERVICE, health.SERVICE_NAME), foreign)
         await self._server.start()
         for door in self._doors:
             await door.open(engine)
@@ -128,10 +138,12 @@ class Server:
         self._interceptor.refuse(reason)
         self._correlation.drain(reason)
         self._memory.drain(reason)
+        self._inference.drain(reason)
         await self._health.enter_graceful_shutdown()
         is_idle = await _within(drain_s + _LAST_WORDS_S, self._close_engine(drain_s))
         await self._interceptor.finish(max(end_s - time.monotonic(), _LAST_WORDS_S))
         is_closed = await _within(_GOODBYE_S + _LAST_WORDS_S, self._server.stop(_GOODBYE_S))
+        self._inference.close()
         for door in self._doors:
             await door.close()
         _log.info("stopped", extra={"fields": {"launch_left": not is_idle, "peer_left": not is_closed}})

@@ -25,6 +25,8 @@ _UPPER_SNAKE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 # Field numbers of descriptor.proto: they make up the path to a declaration's comment.
 _MESSAGES, _ENUMS, _SERVICES, _FIELDS, _NESTED, _NESTED_ENUMS, _VALUES, _RPCS = 4, 5, 6, 2, 3, 4, 2, 2
 
+_NAMED_BY_OTHERS = ("google.", "siamcorr_server.inference.")  # a protocol's names are not ours to choose
+
 Path = tuple[int, ...]
 
 
@@ -39,7 +41,7 @@ class Declared:
 
 def faults(files: FileDescriptorSet) -> list[str]:
     """Return what is wrong, a line each; the files need their source info."""
-    ours = [file for file in files.file if not file.package.startswith("google.")]
+    ours = [file for file in files.file if not file.package.startswith(_NAMED_BY_OTHERS)]
     return [fault for file in ours for fault in _file_faults(file)] + list(_shared_messages(ours))
 
 

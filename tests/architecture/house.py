@@ -70,10 +70,22 @@ CLIENT = frozenset({"numpy", "grpc", "google.protobuf"})
 PACKAGES: dict[str, frozenset[str]] = {
     # What each installed package may import beside itself. siamcorr.light stands for the light rooms.
     "siamcorr": IMAGES | TORCH | MESSAGES,
-    "siamcorr_server": TORCH
-    | {"siamcorr", "grpc", "grpc_health", "grpc_reflection", "grpc_status", "google.protobuf", "google.rpc"},
+    "siamcorr_server": IMAGES
+    | TORCH
+    | {
+        "aiohttp",
+        "siamcorr",
+        "grpc",
+        "grpc_health",
+        "grpc_reflection",
+        "grpc_status",
+        "opentelemetry",
+        "prometheus_client",
+        "google.protobuf",
+        "google.rpc",
+    },
     "siamcorr_client": CLIENT | {"siamcorr.light"},
     "siamcorr_demo": IMAGES | {"PIL", "siamcorr", "siamcorr_client", "siamcorr_eval", "tqdm"},
     "siamcorr_eval": IMAGES | {"matplotlib", "siamcorr", "siamcorr_client", "trax"},
-    "siamcorr_load": CLIENT | {"PIL", "siamcorr.light", "siamcorr_client"},
+    "siamcorr_load": CLIENT | {"PIL", "prometheus_client", "siamcorr.light", "siamcorr_client"},
 }

@@ -20,7 +20,10 @@ MAX_LINES = 300
 _TABLES = "tests/architecture/house.py"
 _FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 _BRINGS = {room: brings for floor in FLOORS for room, brings in floor.items()}
-_TEXTS = ("*.md", "*.toml", "*.txt", "Makefile", ".gitignore", ".ci/run", "protos/siamcorr/v1/*.proto")
+_TEXTS = (
+    *("*.md", "*.toml", "*.txt", "Makefile", ".gitignore", ".ci/run", "protos/**/*.proto", "docs/**/*.md"),
+    *("docs/**/*.json", "docs/**/*.y*ml", "examples/*/*.m*", "examples/*/*.json"),
+)
 _MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:home|root|Users|work|tmp|opt|mnt)/\w")
 
 

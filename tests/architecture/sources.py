@@ -11,6 +11,7 @@ from pathlib import Path
 __all__ = ["Import", "Source", "all_sources", "installed_sources"]
 
 _FOLDERS = ("siamcorr", "server", "clients", "protos", "tests")
+_GENERATED = ("siamcorr/v1/", "server/siamcorr_server/inference/v2/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Source:
     @property
     def is_generated(self) -> bool:
         """Whether protos/generate.py wrote it."""
-        return self.path.startswith("siamcorr/v1/")
+        return self.path.startswith(_GENERATED)
 
     @property
     def is_test(self) -> bool:

@@ -14,6 +14,11 @@ from architecture.contract import faults
 from architecture.house import ROOT
 
 LOCK = "protos/siamcorr/v1/fields.lock"
+CONTRACTS = {
+    "siamcorr/v1": "siamcorr/v1",
+    "siamcorr_server/inference/v2": "server/siamcorr_server/inference/v2",
+}
+"""The folder of each contract's protos, and of the code that is made of them."""
 
 
 def generate(protos: Path, into: Path) -> subprocess.CompletedProcess[str]:
@@ -29,8 +34,9 @@ def described(protos: Path, out: Path) -> FileDescriptorSet:
 
 
 def contents(tree: Path) -> dict[str, str]:
-    generated = [path for path in (tree / "siamcorr/v1").glob("*") if path.suffix in {".py", ".pyi"}]
-    return {path.name: path.read_text(encoding="utf-8") for path in [*generated, tree / LOCK]}
+    locks = [path for protos in CONTRACTS if (path := tree / "protos" / protos / "fields.lock").exists()]
+    made = [path for code in CONTRACTS.values() for path in (tree / code).glob("*.py*") if path.is_file()]
+    return {path.relative_to(tree).as_posix(): path.read_text(encoding="utf-8") for path in [*made, *locks]}
 
 
 @pytest.fixture
@@ -52,7 +58,9 @@ def protos(tmp_path: Path) -> Path:
 
 def test_what_is_generated_is_fresh(tmp_path: Path) -> None:
     done = generate(ROOT / "protos", tmp_path)
-    assert done.returncode == 0, f"{done.stderr}\nA promise of {LOCK} is broken, or a proto does not compile"
+    assert done.returncode == 0, (
+        f"{done.stderr}\nA promise of a fields.lock is broken, or a proto does not compile"
+    )
     fresh, committed = contents(tmp_path), contents(ROOT)
     stale = [name for name in fresh | committed if fresh.get(name) != committed.get(name)]
     assert not stale, "run `make protos`"
@@ -67,8 +75,10 @@ def test_a_stale_file_is_seen(protos: Path, tmp_path: Path) -> None:
     (protos / "siamcorr/v1/ring.proto").write_text(text)
     assert generate(protos, tmp_path).returncode == 0
     after = contents(tmp_path)
-    assert after.keys() - before.keys() == {"ring_pb2.py", "ring_pb2.pyi", "ring_pb2_grpc.py"}
-    assert after["fields.lock"].startswith(before["fields.lock"]), "what is added is promised too"
+    assert after.keys() - before.keys() == {
+        f"siamcorr/v1/ring_pb2{ending}" for ending in (".py", ".pyi", "_grpc.py")
+    }
+    assert after[LOCK].startswith(before[LOCK]), "what is added is promised too"
 
 
 @pytest.mark.parametrize(

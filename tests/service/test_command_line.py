@@ -27,6 +27,8 @@ def test_each_flag_sets_one_setting() -> None:
         --evict lru --max-jobs 7 --max-queue-bytes 3KiB --max-batch 5 --max-message-bytes 1GiB
         --max-image-pixels 99 --max-multiply-adds 1000 --drain-seconds 1.5 --log-format json
         --log-level debug --threads 3 --decode-threads 4 --stream-window 6 --allow-nonfinite
+        --metrics localhost:9464 --tracing --dashboard 8080
+        --system-shared-memory /search_ --system-shared-memory /response
         --shared-memory 2GiB --prepared-bytes 0 --warm naive:8x3x3:8x9x9 --warm groupwise/2:8x3x3:8x9x9
     """
     assert CommandLine().read(flags.split()) == ServerConfig(
@@ -52,6 +54,10 @@ def test_each_flag_sets_one_setting() -> None:
         ),
         max_message_bytes=1 << 30,
         shared_memory_bytes=2 << 30,
+        system_memory_prefixes=("/search_", "/response"),
+        metrics_listen="localhost:9464",
+        tracing=True,
+        dashboard_port=8080,
         drain_s=1.5,
         stream_window=6,
         threads=3,
@@ -77,6 +83,9 @@ def told(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
     [
         ("--listen nonsense", "--listen: found 'nonsense', expected HOST:PORT"),
         ("--listen 127.0.0.1:65536", "--listen: found"),
+        ("--dashboard 65536", "--dashboard: found 65536, expected a port from 0 to 65535"),
+        ("--metrics 9464", "--metrics: found '9464', expected HOST:PORT"),
+        ("--metrics 127.0.0.1:65536", "--metrics: found"),
         ("--template-bytes 12MB", "argument --template-bytes: found '12MB', expected bytes, KiB"),
         ("--template-bytes 0", "--template-bytes: found 0, expected"),
         ("--template-ttl soon", "argument --template-ttl: found 'soon', expected seconds, or never"),
@@ -90,6 +99,13 @@ def told(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
         (
             "--shared-memory 1GiB --listen 0.0.0.0:0",
             "--shared-memory: found memory to share while listening on 0.0.0.0, expected a loopback address",
+        ),
+        ("--system-shared-memory /", "--system-shared-memory: found '/', expected '/' and one or more of"),
+        ("--system-shared-memory /ok --system-shared-memory no", "--system-shared-memory: found 'no'"),
+        ("--system-shared-memory /a/b", "--system-shared-memory: found '/a/b'"),
+        (
+            "--system-shared-memory /a --listen 0.0.0.0:0",
+            "--system-shared-memory: found memory to share while listening on 0.0.0.0, expected a loopback",
         ),
         ("--threads 0", "--threads: found 0"),
         ("--evict maybe", "argument --evict: invalid choice: 'maybe'"),
@@ -149,6 +165,8 @@ def test_memory_is_shared_on_linux_only(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(InvalidArgument, match="shared_memory_bytes: found a system darwin, expected Linux"):
         ServerConfig(shared_memory_bytes=1 << 30)
+    with pytest.raises(InvalidArgument, match="system_memory_prefixes: found a system darwin"):
+        ServerConfig(system_memory_prefixes=("/a",))
     assert ServerConfig(listen="0.0.0.0:0").shared_memory_bytes == 0, "it is off"
 
 

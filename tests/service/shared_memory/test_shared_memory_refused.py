@@ -104,9 +104,9 @@ async def test_the_time_that_a_region_took_is_no_longer_there_for_the_call(
     monkeypatch.setattr(f"siamcorr_client.{module}.time", clock)
     send, limits_s = ClientBase._sending, list[float]()
 
-    def sending(client: ClientBase, call: Any, limit_s: float) -> Any:
+    def sending(client: ClientBase, call: Any, limit_s: float, headers: Any) -> Any:
         limits_s.append(limit_s)
-        return send(client, call, PATIENCE_S)
+        return send(client, call, PATIENCE_S, headers)
 
     monkeypatch.setattr(ClientBase, "_sending", sending)
     if module == "client":
