@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the load test; return the exit code."""
     options = read_options(sys.argv[1:] if arguments is None else arguments)
     try:
+        for path in (options.json, options.html):
+            if path is not None:
+                _try_to_write(path)
         if options.load is None:
             return _compare(options)
         if options.chaos is not None:
@@ -61,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"siamcorr-load: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print("siamcorr-load: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
@@ -135,7 +139,7 @@ def _chaos(options: Options, mode: str, load: Load) -> int:
 
 def _plan(load: Load) -> Plan:
     return Plan(
-        title=f"{count_text(load.cameras * load.targets)} targets at {load.fps:g} fps",
+        title=f"{count_text(load.cameras)} x {count_text(load.targets)} targets at {load.fps:g} fps",
         warm_up_s=load.warm_up_s,
         window_s=load.window_s,
         windows=load.windows * load.repeats,
@@ -155,10 +159,19 @@ def _read(path: Path) -> bytes:
         raise InvalidArgument.found(str(path), error.strerror, "a file of siamcorr-load --json") from error
 
 
-def _write(path: Path, text: str) -> None:
+def _try_to_write(path: Path) -> None:
+    """Refuse before minutes of load what could not be written after them."""
+    is_new = not path.exists()
+    _write(path, "", mode="a")
+    if is_new:
+        path.unlink()
+
+
+def _write(path: Path, text: str, mode: str = "w") -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise InvalidArgument.found(str(path), error.strerror, "a file to write") from error
 

@@ -111,7 +111,10 @@ def find_capacity(
             reason = f"wrong answers at {cameras * targets_each} targets: {wrong}"
             return search.result(None, Verdict(INVALID, (reason,)))
     answer = search.answer()
-    reasons = [] if cameras is None else [f"no time to find it: {search.span()}, after {within_s:g} s"]
+    reasons = []
+    if cameras is not None:
+        near = f"{100 * precision:g} %"
+        reasons.append(f"no time to find it to {near} either way: after {within_s:g} s {search.span()}")
     reasons += doubts(search.points, answer * targets_each, limit * targets_each, shares_machine)
     said = notes(search.points, shares_machine)
     return search.result(answer or None, Verdict(INVALID if reasons else VALID, tuple(reasons), tuple(said)))

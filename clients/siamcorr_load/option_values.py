@@ -6,7 +6,14 @@ import argparse
 import math
 from collections.abc import Callable
 
-__all__ = ["count", "number", "shape"]
+__all__ = ["address", "count", "number", "shape"]
+
+
+def address(text: str) -> str:
+    """Read a server's address; the client's own refusal of a wrong one calls it a target."""
+    if ":" not in text or text.startswith(("http:", "https:")):
+        raise argparse.ArgumentTypeError(f"found {text!r:.80}, expected HOST:PORT")
+    return text
 
 
 def count(least: int = 1, most: int = 1 << 20) -> Callable[[str], int]:

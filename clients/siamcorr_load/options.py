@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from siamcorr.errors import InvalidArgument
 from siamcorr.shapes import Correlation, resolve
-from siamcorr_load.capacity import WITHIN_S
-from siamcorr_load.chaos import MODES
-from siamcorr_load.option_values import count, number, shape
-from siamcorr_load.pacer import PATTERNS
-from siamcorr_load.settings import KINDS, PAYLOADS, Load
+from siamcorr_load.option_parser import command_parser
+from siamcorr_load.settings import Load
 
 __all__ = ["Options", "read_options"]
-
-_DESCRIPTION = """\
-Load a siamcorr-server as trackers do, and say how well it answers: N cameras at a frame rate, M targets each.
-Latency counts from the moment at which a frame was due. A run that cannot be believed says so, and why."""
 
 _OWN = ("compare", "against", "find_capacity", "within_s", "json", "html", "quiet", "chaos", "serve", "ttl_s")
 """Arguments that are no part of the load."""
 
 _TURNS, _LEAST_TURNS = 8, 3
+_MAX_WINDOWS = 10
 _OWN_SERVER = "its own"
-
-_EXAMPLES = """\
-examples:
-  siamcorr-load --server 127.0.0.1:50051 --find-capacity --html capacity.html
-  siamcorr-load --server 127.0.0.1:50051 --cameras 8 --targets 4 --json a.json --html a.html
-  siamcorr-load --server 127.0.0.1:50051 --payload jpeg --frames video/ --life 10 --update-every 25
-  siamcorr-load --server HOST:50051 --concurrency 4 --kind depthwise --template 256,5,5 --search 256,29,29
-  siamcorr-load --compare a.json b.json
-  siamcorr-load --server OLD:50051 --against NEW:50051 --html difference.html
-  siamcorr-load --server 127.0.0.1:50051 --chaos kill --ttl 10
-  siamcorr-load --chaos restart --serve "--device cpu" --ttl 10
-
-exit codes: 0 a valid run, 1 one that cannot be believed, or a comparison that found worse, 2 something is
-wrong with the command, or the server cannot be reached"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +53,15 @@ def read_options(arguments: Sequence[str]) -> Options:
     >>> options.load.cameras, options.load.fps, options.find_capacity
     (8, 25.0, False)
     """
-    parser = _parser()
+    parser = command_parser()
     given = vars(parser.parse_args(arguments))
     own = {name: given.pop(name) for name in _OWN}
     compare = own.pop("compare")
     if compare is not None:
-        if given["server"]:
-            parser.error("argument --compare: not allowed with argument --server")
+        for name in ("server", "against", "find_capacity", "chaos", "serve"):
+            if (given | own)[name] not in (None, False):
+                option = name.replace("_", "-")
+                parser.error(f"argument --compare: not allowed with argument --{option}")
         first, second = compare
         return Options(load=None, compare=(first, second), **own)
     given["server"] = _server(parser, given["server"], own)
@@ -87,25 +69,40 @@ def read_options(arguments: Sequence[str]) -> Options:
         given["cameras"] = 8 if own["find_capacity"] else 1
     if given["repeats"] is None:
         given["repeats"] = 1 if own["against"] is None else _TURNS
+    if given["max_windows"] is None:
+        given["max_windows"] = max(_MAX_WINDOWS, given["windows"])
     load = Load(**given)
-    if own["against"] is not None and (own["find_capacity"] or own["chaos"] or load.repeats < _LEAST_TURNS):
-        parser.error(f"argument --against: expected a load alone, and --repeats {_LEAST_TURNS} or more")
-    if own["against"] is not None and load.metrics_url is not None:
-        parser.error("argument --metrics-url: not allowed with argument --against")
-    if own["find_capacity"] and own["chaos"]:
-        parser.error("argument --chaos: not allowed with argument --find-capacity")
-    if own["find_capacity"] and load.concurrency is not None:
-        parser.error("argument --find-capacity: not allowed with argument --concurrency")
-    if load.frames is not None and load.payload == "features":
-        parser.error("argument --frames: expected --payload jpeg or raw beside it")
-    if load.payload == "features":
-        if load.kind == "network":
-            parser.error("argument --kind: network expected --payload jpeg or raw beside it")
-        try:
-            resolve(Correlation(load.kind), load.template_shape, load.search_shape)
-        except InvalidArgument as error:
-            parser.error(str(error))
+    for message in _refusals(load, own):
+        parser.error(message)
     return Options(load=load, compare=None, **own)
+
+
+def _refusals(load: Load, own: dict[str, Any]) -> Iterator[str]:
+    """Yield what does not go together."""
+    if own["against"] is not None:
+        if own["find_capacity"] or own["chaos"] or load.repeats < _LEAST_TURNS:
+            yield f"argument --against: expected a load alone, and --repeats {_LEAST_TURNS} or more"
+        if load.metrics_url is not None:
+            yield "argument --metrics-url: not allowed with argument --against"
+    if own["chaos"]:
+        if own["find_capacity"]:
+            yield "argument --chaos: not allowed with argument --find-capacity"
+        if own["json"] or own["html"]:
+            yield "argument --chaos: not allowed with argument --json or --html"
+    if own["find_capacity"] and load.concurrency is not None:
+        yield "argument --find-capacity: not allowed with argument --concurrency"
+    if load.max_windows < load.windows:
+        yield f"argument --max-windows: found {load.max_windows}, expected --windows, {load.windows}, or more"
+    if load.payload != "features":
+        return
+    if load.frames is not None:
+        yield "argument --frames: expected --payload jpeg or raw beside it"
+    if load.kind == "network":
+        yield "argument --kind: network expected --payload jpeg or raw beside it"
+    try:
+        resolve(Correlation(load.kind), load.template_shape, load.search_shape)
+    except InvalidArgument as error:
+        yield str(error)
 
 
 def _server(parser: argparse.ArgumentParser, given: str | None, own: dict[str, Any]) -> str:
@@ -118,156 +115,3 @@ def _server(parser: argparse.ArgumentParser, given: str | None, own: dict[str, A
     if not given:
         parser.error("found no server, expected --server HOST:PORT or --compare A.json B.json")
     return given
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say it in one line: a usage in front would hide it."""
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="siamcorr-load",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        argument_default=None,
-    )
-    parser.add_argument("--server", metavar="HOST:PORT", help="the server to load")
-    parser.add_argument(
-        "--compare", nargs=2, metavar=("A.json", "B.json"), type=Path, help="what became better or worse"
-    )
-    parser.add_argument(
-        "--against", metavar="HOST:PORT", help="a second server: load both in turns, and compare"
-    )
-    parser.add_argument(
-        "--find-capacity", action="store_true", help="find the most targets that are answered in time"
-    )
-    parser.add_argument(
-        "--within",
-        dest="within_s",
-        metavar="S",
-        type=number(1, 86_400),
-        default=WITHIN_S,
-        help=f"with --find-capacity: begin no trial later ({WITHIN_S:g} s)",
-    )
-    _add_load(parser.add_argument_group("the load"))
-    _add_payload(parser.add_argument_group("what is sent"))
-    _add_measuring(parser.add_argument_group("how it is measured"))
-    report = parser.add_argument_group("the report")
-    report.add_argument("--json", metavar="FILE", type=Path, help="write the result")
-    report.add_argument("--html", metavar="FILE", type=Path, help="write a page with plots")
-    report.add_argument("--quiet", action="store_true", help="no progress")
-    chaos = parser.add_argument_group("chaos instead of a load")
-    chaos.add_argument(
-        "--chaos",
-        choices=(*MODES, "restart"),
-        help="clients that behave badly, or a server that dies; is it sound after?",
-    )
-    chaos.add_argument(
-        "--serve", metavar="FLAGS", help='for restart: run a siamcorr-server of our own, with FLAGS or ""'
-    )
-    chaos.add_argument(
-        "--ttl", dest="ttl_s", metavar="S", type=number(0, 86_400), default=600.0, help="the server's (600)"
-    )
-    return parser
-
-
-def _add_load(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--cameras", metavar="N", type=count(), help="cameras (1; with --find-capacity begin with 8)")
-    add("--fps", metavar="RATE", type=number(0.1, 10_000), default=25.0, help="frames a second of each (25)")
-    add("--targets", metavar="M", type=count(most=4096), default=1, help="targets of each camera (1)")
-    add("--pattern", choices=PATTERNS, default="jittered", help="when frames are due (jittered)")
-    add("--concurrency", metavar="N", type=count(), help="a closed loop: N requests out, whatever is due")
-    add(
-        "--life",
-        dest="life_s",
-        metavar="S",
-        type=number(0.1, 1e6),
-        help="a target is replaced after S seconds",
-    )
-    add(
-        "--update-every",
-        metavar="N",
-        type=count(least=0),
-        default=0,
-        help="a template is updated each N frames",
-    )
-
-
-def _add_payload(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--payload", choices=PAYLOADS, default="features", help="features, or frames (features)")
-    add("--kind", choices=KINDS, default="naive", help="the correlation, or the model's network (naive)")
-    add("--template", dest="template_shape", metavar="C,h,w", type=shape(3), default=(256, 6, 6))
-    add("--search", dest="search_shape", metavar="C,H,W", type=shape(3), default=(256, 22, 22))
-    add("--wire-dtype", choices=("float32", "float16"), default="float32", help="of features (float32)")
-    add("--map-dtype", choices=("float32", "float16"), default="float32", help="of responses (float32)")
-    add("--output", choices=("map", "peaks", "both"), default="map", help="what comes back (map)")
-    add("--model", metavar="NAME", help="for frames: a model of the server's")
-    add("--frames", metavar="DIR", help="a folder of JPEG files; without it frames are drawn")
-    add(
-        "--frame-size",
-        metavar="W,H",
-        type=shape(2, least=64),
-        default=(640, 480),
-        help="of drawn frames (640,480)",
-    )
-    add("--shared-memory", action="store_true", help="send through memory that the server shares")
-    add("--stream", action="store_true", help="one stream for each camera, not a call for each frame")
-
-
-def _add_measuring(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--processes", metavar="N", type=count(most=256), default=1, help="generator processes (1)")
-    add(
-        "--warm-up",
-        dest="warm_up_s",
-        metavar="S",
-        type=number(0, 3600),
-        default=2.0,
-        help="seconds left out (2)",
-    )
-    add(
-        "--window",
-        dest="window_s",
-        metavar="S",
-        type=number(0.1, 3600),
-        default=2.0,
-        help="seconds of a window (2)",
-    )
-    add("--windows", metavar="N", type=count(least=3), default=3, help="windows at least (3)")
-    add("--max-windows", metavar="N", type=count(least=3), default=10, help="windows until three agree (10)")
-    add("--tolerance", metavar="SHARE", type=number(0, 10), default=0.2, help="within which they agree (0.2)")
-    add("--repeats", metavar="N", type=count(), help="do it all N times (1; with --against 8)")
-    add(
-        "--check-every",
-        metavar="N",
-        type=count(least=0),
-        default=10,
-        help="check each Nth answer; 0: none (10)",
-    )
-    add(
-        "--no-headroom",
-        dest="headroom",
-        action="store_false",
-        help="do not try a server that answers at once",
-    )
-    add(
-        "--timeout",
-        dest="timeout_s",
-        metavar="S",
-        type=number(0.001, 3600),
-        default=10.0,
-        help="of a request (10)",
-    )
-    add("--seed", metavar="N", type=count(least=0), default=0, help="of all that is random (0)")
-    add("--server-pid", metavar="PID", type=count(), help="the server's process, to tell its memory")
-    add(
-        "--metrics-url",
-        metavar="URL",
-        help="the server's --metrics, for its own account: http://HOST:PORT/metrics",
-    )

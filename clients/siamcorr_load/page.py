@@ -109,13 +109,15 @@ def _when(run: Run) -> str:
 
 
 def _shown(capacity: Capacity) -> CapacityPoint:
-    """Return the run to show in full: one of the answer, carried and with windows that count, or the last."""
+    """Return the run to show in full: nearest to the answer, agreeing with it, with windows that count."""
+    answer = capacity.answer or 0
 
-    def worth(point: CapacityPoint) -> tuple[bool, int]:
-        return point.carried, decides(point.run.windows, point.run.period_s) - len(point.run.windows)
+    def worth(point: CapacityPoint) -> tuple[int, bool, int]:
+        agrees = point.carried == (point.targets <= answer)
+        spoilt = len(point.run.windows) - decides(point.run.windows, point.run.period_s)
+        return -abs(point.targets - answer), agrees, -spoilt
 
-    of_answer = [point for point in capacity.points if point.targets == capacity.answer]
-    return max(of_answer, key=worth, default=capacity.points[-1])
+    return max(capacity.points, key=worth)
 
 
 def _figures(capacity: Capacity, shown: CapacityPoint) -> list[tuple[str, str]]:
@@ -123,10 +125,10 @@ def _figures(capacity: Capacity, shown: CapacityPoint) -> list[tuple[str, str]]:
     there = [one for point in capacity.points if point.targets == shown.targets for one in point.run.windows]
     return [
         (count_text(capacity.answer or 0), f"targets within {time_text(capacity.period_s)}"),
-        (count_text(run.target_updates_per_s), "target updates a second"),
-        (time_text(run.latency.p50_s), "latency p50 at that load"),
-        (time_text(run.latency.p99_s), "latency p99"),
-        (windows_text(there, capacity.period_s), "windows in time there"),
+        (count_text(run.target_updates_per_s), f"updates a second with {count_text(shown.targets)}"),
+        (time_text(run.latency.p50_s), f"latency p50 with {count_text(shown.targets)}"),
+        (time_text(run.latency.p99_s), f"latency p99 with {count_text(shown.targets)}"),
+        (windows_text(there, capacity.period_s), f"windows in time with {count_text(shown.targets)}"),
         (_span_text(capacity), "the limit, nine times in ten"),
     ]
 

@@ -6,7 +6,7 @@ import html
 import math
 
 from siamcorr_load.page_chart import Chart, Line
-from siamcorr_load.page_parts import by_nines, legend, ms_axis, nines_axis, section, table, tiles
+from siamcorr_load.page_parts import by_nines, facts, legend, ms_axis, nines_axis, section, table, tiles
 from siamcorr_load.report_units import change_text, count_text, value_text
 from siamcorr_load.results import Comparison, ComparisonRow, Run
 
@@ -22,6 +22,7 @@ def comparison_parts(comparison: Comparison, a: Run, b: Run) -> list[str]:
         _changes(comparison),
         _percentiles(a, b),
         _table(comparison),
+        facts("Settings", "Of the first run.", a.settings),
     ]
 
 
@@ -110,4 +111,7 @@ def _table(comparison: Comparison) -> str:
         for row in comparison.rows
     ]
     head = ("", "first", "second", "change", "noise", "")
-    return section("In figures", "", table(head, rows, words=frozenset({5})))
+    caption = (
+        "Of runs made in turns a change is the mean over the pairs of turns, not that of the two figures."
+    )
+    return section("In figures", caption, table(head, rows, words=frozenset({5})))

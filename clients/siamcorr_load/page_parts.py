@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from siamcorr_load.page_chart import Axis, log_axis
-from siamcorr_load.results import Distribution
+from siamcorr_load.results import Distribution, Json
 
-__all__ = ["by_nines", "legend", "ms_axis", "nines_axis", "section", "table", "tiles"]
+__all__ = ["by_nines", "facts", "legend", "ms_axis", "nines_axis", "section", "table", "tiles"]
 
 _NINES = ((0.0, "0"), (50.0, "50 %"), (90.0, "90 %"), (99.0, "99 %"), (99.9, "99.9 %"), (99.99, "99.99 %"))
 
@@ -58,6 +58,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: frozenset[i
 
     body = "\n".join([line(head, "th") if head else "", *(line(row, "td") for row in rows)])
     return f'<div class="scroll"><table>{body}</table></div>'
+
+
+def facts(title: str, caption: str, known: Mapping[str, Json]) -> str:
+    """Return a card of what is known, by name."""
+    rows = [(name.replace("_", " "), "-" if value is None else str(value)) for name, value in known.items()]
+    return section(title, caption, table((), rows, words=frozenset({1})))
 
 
 def ms_axis(label: str, seconds: Iterable[float]) -> Axis:

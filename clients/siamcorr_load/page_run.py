@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from siamcorr_load.page_account import account_parts, repeats_parts
 from siamcorr_load.page_chart import Axis, Chart, Line, share_bar, zero_axis
-from siamcorr_load.page_parts import by_nines, legend, ms_axis, nines_axis, section, table, tiles
+from siamcorr_load.page_parts import by_nines, facts, legend, ms_axis, nines_axis, section, table, tiles
 from siamcorr_load.report import PERCENTILES, STAGES
 from siamcorr_load.report_units import bytes_text, count_text, share_text, time_text
-from siamcorr_load.results import Json, Run
+from siamcorr_load.results import Run
 
 __all__ = ["run_parts"]
 
@@ -25,7 +24,7 @@ def run_parts(run: Run) -> list[str]:
         *account_parts(run),
         *repeats_parts(run),
         f'<div class="pair">{_times(run)}{_counts(run)}</div>',
-        f'<div class="pair">{_facts("Settings", run.settings)}{_facts("Machine", run.machine)}</div>',
+        f'<div class="pair">{facts("Settings", "", run.settings)}{facts("Machine", "", run.machine)}</div>',
     ]
 
 
@@ -176,8 +175,3 @@ def _counts(run: Run) -> str:
         f"In {time_text(run.duration_s)}, after {time_text(run.warm_up_s)} of warm-up.",
         table((), rows),
     )
-
-
-def _facts(title: str, facts: Mapping[str, Json]) -> str:
-    rows = [(name.replace("_", " "), "-" if value is None else str(value)) for name, value in facts.items()]
-    return section(title, "", table((), rows, words=frozenset({1})))

@@ -168,7 +168,18 @@ def _read(folder: Path, most: int = 64) -> list[bytes]:
         raise InvalidArgument.found(
             "frames", f"no JPEG file in {str(folder)!r:.80}", "a folder of JPEG files"
         )
-    return [path.read_bytes() for path in paths]
+    return [_picture(path) for path in paths]
+
+
+def _picture(path: Path) -> bytes:
+    try:
+        file = path.read_bytes()
+        with Image.open(io.BytesIO(file)) as image:
+            image.load()
+    except OSError as error:  # Pillow's errors are of this kind too, without a strerror
+        found = f"{path}: {error.strerror or 'no picture'}"
+        raise InvalidArgument.found("frames", found, "a folder of JPEG files") from error
+    return file
 
 
 def _jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -77,7 +77,9 @@ def run_text(run: Run) -> str:
 
 def point_text(point: CapacityPoint) -> str:
     """Write one load that was tried, as a line."""
-    return "  ".join(cell for cell in _point(point) if cell)
+    targets, updates, p50, p99, on_time, windows, *said = _point(point)
+    figures = f"{updates} updates/s, p50 {p50}, p99 {p99}, on time {on_time}, windows in time {windows}"
+    return ", ".join([f"{targets} targets: {figures}", *filter(None, said)])
 
 
 def capacity_text(capacity: Capacity) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-from siamcorr.errors import ServerUnavailable
+from siamcorr.errors import InvalidArgument, ServerUnavailable
 from siamcorr_client.server_process import COMMAND
 
 __all__ = ["ServedProcess", "served_process"]
@@ -75,10 +75,15 @@ def served_process(flags: str, ttl_s: float) -> Iterator[ServedProcess]:
     """Run a server with ``flags``, as in a shell, and templates that live ``ttl_s``, until the block ends.
 
     Raises:
+        InvalidArgument: names ``serve``: a quotation mark in the flags has no other.
         ServerUnavailable: it did not listen.
     """
+    try:
+        words = shlex.split(flags)
+    except ValueError as error:
+        raise InvalidArgument.found("serve", repr(flags)[:80], "flags as in a shell") from error
     with tempfile.TemporaryFile() as stderr:
-        server = ServedProcess(["--template-ttl", f"{ttl_s:g}", *shlex.split(flags)], stderr)
+        server = ServedProcess(["--template-ttl", f"{ttl_s:g}", *words], stderr)
         try:
             server.start()
             yield server

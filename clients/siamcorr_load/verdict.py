@@ -78,6 +78,8 @@ def judge(
         )
     if not sum(window.ok for window in windows):
         reasons.append("nothing was answered")
+    elif not windows[-1].ok and windows[-1].sent:
+        reasons.append("nothing was answered at the end: the server may be gone, or started anew")
     elif is_checking and not checked:
         reasons.append("no answer was checked")
     if tolerance is not None and not agree(windows, tolerance):

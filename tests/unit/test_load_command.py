@@ -43,6 +43,10 @@ SERVER = ["--server", "127.0.0.1:1"]
         ([*SERVER, "--against", "b:1", "--find-capacity"], "--against: expected a load alone"),
         ([*SERVER, "--against", "b:1", "--metrics-url", "http://b"], "--metrics-url: not allowed"),
         ([*SERVER, "--camera", "2"], "unrecognized arguments: --camera"),
+        (["--server", "camera7"], "--server: found 'camera7', expected HOST:PORT"),
+        (["--compare", "a", "b", "--find-capacity"], "--compare: not allowed with argument --find-capacity"),
+        ([*SERVER, "--chaos", "kill", "--html", "a"], "--chaos: not allowed with argument --json or --html"),
+        ([*SERVER, "--windows", "5", "--max-windows", "4"], "found 4, expected --windows, 5, or more"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(
@@ -53,6 +57,26 @@ def test_what_is_wrong_is_told_in_one_line(
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
+
+
+def test_so_many_windows_as_are_asked_for_are_allowed() -> None:
+    load = read_options([*SERVER, "--windows", "20"]).load
+    assert load is not None
+    assert load.max_windows == 20
+
+
+def test_what_cannot_be_written_is_told_before_the_load(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("siamcorr_load.__main__.run", lambda *_: pytest.fail("there was a load"))
+    assert main([*SERVER, "--json", str(tmp_path / "a.json"), "--html", str(tmp_path)]) == 2
+    assert "expected a file to write" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_flags_that_no_shell_would_take_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--chaos", "restart", "--serve", "'x"]) == 2
+    assert "serve: found" in capsys.readouterr().err
 
 
 def test_a_comparison_of_what_is_not_there_names_the_file(
@@ -78,6 +102,13 @@ def test_a_folder_without_frames_is_named(folder: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidArgument, match="frames: found"):
         payload_for(Load(server="", payload="jpeg", frames=str(tmp_path / folder)))
+
+
+@pytest.mark.parametrize("payload", ["jpeg", "raw"])
+def test_a_frame_that_is_no_picture_is_named(payload: str, tmp_path: Path) -> None:
+    (tmp_path / "0001.jpg").write_text("none")
+    with pytest.raises(InvalidArgument, match=r"0001\.jpg: no picture"):
+        payload_for(Load(server="", payload=payload, frames=str(tmp_path)))
 
 
 def test_frames_of_a_folder_are_sent_as_they_are(tmp_path: Path) -> None:

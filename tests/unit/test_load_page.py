@@ -65,6 +65,12 @@ def test_the_capacity_page_shows_the_answer_and_every_run() -> None:
     assert words.count("not carried") == 1
 
 
+def test_the_figures_are_those_of_the_run_nearest_to_the_answer() -> None:
+    words = Strict(page(dataclasses.replace(CAPACITY, answer=90, points=CAPACITY.points[::-1]))).words
+    assert "latency p99 with 80" in words
+    assert "The run with 80 targets, in full" in words
+
+
 def test_why_a_result_cannot_be_trusted_stands_at_the_top() -> None:
     text = page(NOTHING)
     assert "<li>too noisy</li>" in text[: text.index('class="tiles"')]

@@ -156,6 +156,13 @@ def test_a_run_without_answers_is_not_believed() -> None:
     assert verdict.reasons == ("nothing was answered",)
 
 
+def test_a_server_that_dies_and_stays_away_is_not_believed() -> None:
+    dead = [dataclasses.replace(one, sent=100) for one in windows(100, 0, 0, 0)]
+    assert agree(dead, 0.2)
+    (reason,) = judge(dead, **GOOD).reasons  # type: ignore[arg-type]
+    assert "the server may be gone" in reason
+
+
 def some_run() -> Run:
     return Run(
         settings={"fps": 25.0, "template_shape": [1, 2, 3]},

@@ -50,14 +50,17 @@ def test_a_capacity_is_written_as_text() -> None:
         "capacity: 80 targets at 25 fps; nine times in ten the limit is 76 to 84",
         "valid",
     ]
-    assert point_text(CAPACITY.points[1]) == "160  1,995  11.1 ms  310 ms  20.0 %  0 of 3  not carried"
+    assert point_text(CAPACITY.points[1]) == (
+        "160 targets: 1,995 updates/s, p50 11.1 ms, p99 310 ms, on time 20.0 %, windows in time 0 of 3, "
+        "not carried"
+    )
     assert "not one target is answered in time at 25 fps" in capacity_text(NOTHING)
 
 
 def test_a_generator_that_was_late_stands_beside_its_run() -> None:
     late = dataclasses.replace(SLOW, late_sends=150)
     assert point_text(CapacityPoint(160, late, False)).endswith(
-        "20.0 %  0 of 3  not carried  10.0 % sent late"
+        "windows in time 0 of 3, not carried, 10.0 % sent late"
     )
 
 
