@@ -14,6 +14,12 @@ if (!address || flags.some((flag) => flag !== "--json")) {
   process.exit(2);
 }
 
+process.on("uncaughtException", (error) => {
+  if (!(error instanceof SiamcorrError)) throw error;
+  console.error(`${address}: ${error.codeName} ${error.message}`); // no server there, say
+  process.exit(1);
+});
+
 /** Numbers from -1 to 1 that float32 has exactly: the upper 24 bits of a linear congruential generator. */
 function features(seed, shape) {
   const data = new Float32Array(shape.reduce((product, axis) => product * axis, 1));
