@@ -194,7 +194,7 @@ class Handles:
 
 
 _FATES = {
-    TemplateNotFound: "is not in the bank: never was, or was deleted",
+    TemplateNotFound: "is not in the bank: never was, was deleted, or the server was started again",
     TemplateEvicted: "was evicted to make room for another template",
     TemplateExpired: "expired: it was not used for its whole time to live",
 }

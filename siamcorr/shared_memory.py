@@ -77,6 +77,11 @@ class Layout:
             raise InvalidArgument.found("slot_bytes", repr(value)[:80], expected)
 
     @property
+    def room_bytes(self) -> int:
+        """What all slots hold together."""
+        return self.slots * self.slot_bytes
+
+    @property
     def size_bytes(self) -> int:
         """Of the whole region."""
         return _LINE + self.slots * self._stride_bytes

@@ -30,7 +30,7 @@ class ServerConfig:
         engine: what the engine may use.
         max_message_bytes: bound of one message, in either direction. gRPC itself refuses a larger request,
             with RESOURCE_EXHAUSTED and without our details.
-        shared_memory_bytes: what all memory that is shared with clients of this host may take; 0 is off.
+        shared_memory_bytes: what all slots of memory shared with clients of this host may hold; 0 is off.
             Only on Linux, and only where nobody else can reach the server.
         system_memory_prefixes: what names of shared memory begin with that clients of the Open Inference
             Protocol may have opened; none is off. On Linux, where nobody else can reach the server.

@@ -2,8 +2,8 @@
 
 Rules:
 - A region lives as long as the stream that asked for it. gRPC ends that when the client's process does.
-- All regions together take at most as many bytes as the operator says, those included that nobody can name
-  any more but a launch still reads. There are at most 128: small ones would use up the descriptors.
+- All regions' slots together hold at most as many bytes as the operator says, those included that nobody can
+  name any more but a launch still reads. There are at most 128: small ones would use up the descriptors.
 - A slot is read through views, and the engine holds one for as long as it may read: a slot without views is
   not read. It is written in one step of the event loop, when its request is answered.
 - A use that was given up is over for good: a request for it that comes late is refused. So a slot that was
@@ -46,10 +46,10 @@ class SharedMemoryService(rpc.SharedMemoryServiceServicer):
     """Makes regions, and finds their slots again."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Let all regions take ``max_bytes``; 0 is none."""
+        """Let the slots of all regions hold ``max_bytes``; 0 is none."""
         self._max_bytes = max_bytes
         self._attached: dict[bytes, _Attached] = {}
-        self._mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._mapped: weakref.WeakKeyDictionary[mmap.mmap, int] = weakref.WeakKeyDictionary()
         self._streams: set[asyncio.Task[None]] = set()
         self._draining: Draining | None = None
 
@@ -93,10 +93,10 @@ class SharedMemoryService(rpc.SharedMemoryServiceServicer):
         if not asked.HasField("open"):
             raise InvalidArgument.found("step", asked.WhichOneof("step"), "open, first")
         layout = Layout(asked.open.slots, asked.open.slot_bytes)
-        self._check_room(layout.size_bytes)
+        self._check_room(layout.room_bytes)
         descriptor, region = create_region(layout)
         try:
-            self._mapped.add(region.memory)
+            self._mapped[region.memory] = layout.room_bytes
             attached = self._attached[region.key] = _Attached(region)
             told = pb.Region(process_id=os.getpid(), descriptor=descriptor, key=region.key)
             await context.write(pb.AttachResponse(region=told).SerializeToString())
@@ -110,15 +110,15 @@ class SharedMemoryService(rpc.SharedMemoryServiceServicer):
             self._attached.pop(region.key, None)
             os.close(descriptor)
 
-    def _check_room(self, size_bytes: int) -> None:
+    def _check_room(self, room_bytes: int) -> None:
         if not self._max_bytes:
             expected = "one that was started with --shared-memory"
             raise InvalidArgument.found("shared_memory", "a server that has it off", expected)
-        if size_bytes > self._max_bytes:
-            expected = f"at most {self._max_bytes}, as the server's --shared-memory says"
-            raise InvalidArgument.found("shared_memory", f"a region of {size_bytes} bytes", expected)
-        taken = sum(map(len, self._mapped))
-        if taken + size_bytes > self._max_bytes:
+        if room_bytes > self._max_bytes:
+            expected = f"at most {self._max_bytes}, as the server's --shared-memory says, or smaller slots"
+            raise InvalidArgument.found("shared_memory", f"slots for {room_bytes} bytes", expected)
+        taken = sum(self._mapped.values())
+        if taken + room_bytes > self._max_bytes:
             raise QueueFull(f"shared_memory: {taken} bytes of {self._max_bytes} are taken by other clients")
         if len(self._mapped) >= _MAX_REGIONS:
             raise QueueFull(f"shared_memory: {_MAX_REGIONS} regions are taken by other clients")

@@ -31,12 +31,12 @@ from slots import loan_of, memory_of, refused, request_of, told
 
 Z = np.ones((4, 3, 3), np.float32)
 X = np.ones((4, 9, 9), np.float32)
-REGION_BYTES = 64 + SLOTS * (64 + (8 << 20))
+ROOM_BYTES = SLOTS * (8 << 20)
 
 
 @pytest.fixture
 def server() -> Iterator[RunningServer]:
-    with serving(shared_memory_bytes=2 * REGION_BYTES) as running:
+    with serving(shared_memory_bytes=2 * ROOM_BYTES) as running:
         yield running
 
 
@@ -130,7 +130,7 @@ def test_their_number_is_bounded_too(
 
 
 def test_all_regions_together_are_bounded(server: RunningServer, client: Client, template: Template) -> None:
-    too_large = "shared_memory: found a region of .* as the server's --shared-memory says"
+    too_large = "shared_memory: found slots for .* as the server's --shared-memory says"
     with (
         Client(server.address, shared_memory=1 << 30) as with_large_slots,
         pytest.raises(InvalidArgument, match=too_large),
@@ -139,7 +139,7 @@ def test_all_regions_together_are_bounded(server: RunningServer, client: Client,
     with Client(server.address, shared_memory=True) as second:
         second.get_template(template)
         with Client(server.address, shared_memory=True, attempts=1) as third:
-            with pytest.raises(QueueFull, match=f"shared_memory: {2 * REGION_BYTES} bytes of"):
+            with pytest.raises(QueueFull, match=f"shared_memory: {2 * ROOM_BYTES} bytes of"):
                 third.get_template(template)
             second.close()
             server.until(lambda: len(server.server._memory._mapped) == 1)
