@@ -10,13 +10,13 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from siamcorr.errors import InvalidArgument, SiamcorrError
 from siamcorr.settings import DEFAULT_MODEL, EngineSettings, WarmShape
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.logs import LOG_FORMATS, LOG_LEVELS
+from siamcorr_server.own_version import own_version
 
 __all__ = ["CommandLine", "seconds_or_never", "size_bytes"]
 
@@ -72,7 +72,7 @@ class CommandLine:
             argument_default=argparse.SUPPRESS,  # what is not given is left to the settings' own defaults
             allow_abbrev=False,
         )
-        self._parser.add_argument("--version", action="version", version=f"siamcorr {_version()}")
+        self._parser.add_argument("--version", action="version", version=f"siamcorr {own_version()}")
         self._add_network()
         self._add_engine()
 
@@ -249,10 +249,3 @@ def _warm(text: str) -> WarmShape:
         return WarmShape.parse(text)
     except InvalidArgument as error:
         raise argparse.ArgumentTypeError(error.message) from error
-
-
-def _version() -> str:
-    try:
-        return version("siamcorr")
-    except PackageNotFoundError:  # run from a source tree
-        return "(not installed)"

@@ -14,6 +14,7 @@ import pytest
 
 from dashboards import address_of, ask, get, listening
 from gates import IMAGE
+from refusals import refused
 from scraped import Scrape, door_of
 from servers import Refusal, RunningServer, Stubs, serving
 from siamcorr.checks import correlate_call
@@ -24,6 +25,7 @@ from siamcorr_server.dashboard import Dashboard
 from siamcorr_server.dashboard import pages as pages_module
 from siamcorr_server.dashboard.watches import MAX_WATCHES
 from siamcorr_server.doors import doors_of
+from siamcorr_server.server import Server
 from whole_messages import correlate_request
 
 Z = np.random.default_rng(1).standard_normal((4, 3, 3), np.float32)
@@ -241,6 +243,14 @@ def test_a_port_in_use_ends_the_program_in_one_line(capsys: pytest.CaptureFixtur
         CommandLine().refuse(caught.value)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"siamcorr-server: error: --dashboard: found 127.0.0.1:{port} (")
+
+
+async def test_its_port_is_its_own_before_it_opens() -> None:
+    door = Dashboard(0)
+    error = refused(Server, ServerConfig(listen=door.address))
+    assert error.field == "listen"
+    assert "Address already in use" in error.message
+    await door.close()
 
 
 def test_without_the_package_it_is_said_what_to_install(

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import count
 
 import grpc
@@ -175,6 +175,18 @@ def test_a_visitor_who_says_nothing_is_sent_away_in_time(monkeypatch: pytest.Mon
     monkeypatch.setattr(door_module._Visit, "timeout", 0.01)
     with serving(metrics_listen=LISTEN) as server, connected(door_of(server).address) as visitor:
         assert visitor.recv(1) == b""
+
+
+def test_a_visitor_who_never_comes_to_an_end_is_sent_away_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door_module, "_PATIENCE_S", 0.1)
+    with serving(metrics_listen=LISTEN) as server, connected(door_of(server).address) as visitor:
+        visitor.settimeout(0.01)
+        for _ in range(1000):  # of one line that may have 65536 bytes
+            visitor.sendall(b"x")
+            with suppress(TimeoutError):
+                assert visitor.recv(1) == b""
+                return
+        pytest.fail("it may stay")
 
 
 def test_a_fault_while_scraping_is_an_error_in_the_log_and_the_server_goes_on(

@@ -231,3 +231,9 @@ def test_the_page_draws_a_map_where_its_cells_are() -> None:
         [node, "--input-type=module", "-e", code], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == [32, 2, 80, 20]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1 << 20), (1, 1 << 20, 1)])
+def test_a_search_region_that_is_too_long_for_a_picture_is_left_out(shape: tuple[int, ...]) -> None:
+    found = describe([sample(region=np.zeros(shape, np.float32))], View(), 1.0)
+    assert found["picture"] is None

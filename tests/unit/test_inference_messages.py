@@ -87,7 +87,7 @@ def test_what_is_not_raw_is_bounded() -> None:
     listed = pb.ModelInferRequest()
     listed.inputs.add().contents.fp32_contents.extend([0.0] * (1 << 20))
     found = refused(open_request, listed.SerializeToString())
-    assert "expected at most 4194304: larger tensors as raw_input_contents" in str(found)
+    assert "expected at most 1048576: larger tensors as raw_input_contents" in str(found)
     open_request(pb.ModelInferRequest(raw_input_contents=[bytes(5 << 20)]).SerializeToString())
 
 

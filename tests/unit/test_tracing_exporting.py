@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
+import grpc
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc import exporter as exporter_module
 from opentelemetry.sdk import _shared_internal as processor_module
@@ -19,6 +20,7 @@ from gates import PATIENCE_S
 from siamcorr.errors import InvalidArgument
 from siamcorr_server.config import ServerConfig
 from siamcorr_server.doors import doors_of
+from siamcorr_server.observers import Finished
 from siamcorr_server.tracing import Tracing
 from siamcorr_server.tracing import exporting as exporting_module
 from siamcorr_server.tracing.exporting import Exporting, Seldom
@@ -198,3 +200,22 @@ def test_the_same_message_is_logged_once_a_minute_and_as_a_warning() -> None:
     assert [passes(at_s) for at_s in (100.0, 101.0, 159.0, 160.0, 161.0)] == [30, 0, 0, 30, 0]
     assert passes(161.0, message="queue full") == logging.WARNING
     assert passes(161.0, logger="another") == logging.WARNING
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"baggage": "!,a b=c," * 100},
+        {"baggage": "x" * 9000},
+        {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "secret"},
+        {"traceparent": "x" * 9000},
+    ],
+)
+async def test_callers_cannot_write_the_log(
+    sent: dict[str, str | bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    tracing = Tracing.from_environment()
+    tracing.finished(Finished("a.B/C", "id", grpc.StatusCode.OK, 0.0, 1.0, metadata=sent))
+    await tracing.close()
+    assert not caplog.records

@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
 
@@ -20,6 +19,7 @@ from siamcorr_server.dashboard.history import History
 from siamcorr_server.dashboard.pages import Pages
 from siamcorr_server.dashboard.watches import Watches
 from siamcorr_server.observers import Finished
+from siamcorr_server.own_version import own_version
 
 __all__ = ["Dashboard"]
 
@@ -45,6 +45,7 @@ class Dashboard:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((_HOST, port))
+            self._socket.listen()  # else another, our own gRPC port too, could still be bound there
         except OSError as error:
             self._socket.close()
             found = f"{_HOST}:{port} ({error.strerror or error})"
@@ -63,7 +64,7 @@ class Dashboard:
     async def open(self, engine: Engine) -> None:
         """Serve the page."""
         about = {
-            "version": _version(),
+            "version": own_version(),
             "device": engine.device,
             "models": engine.models,
             "started": time.time(),
@@ -89,10 +90,3 @@ class Dashboard:
             await self._feed.close()
             await self._runner.cleanup()
         self._socket.close()
-
-
-def _version() -> str:
-    try:
-        return version("siamcorr")
-    except PackageNotFoundError:  # run from a source tree
-        return ""

@@ -31,6 +31,8 @@ __all__ = ["View", "describe"]
 Plane = npt.NDArray[np.float32]
 
 _CLASSES = "cls"
+_MOST_SIDE_PX = 32_767
+"""What browsers draw, and less than PNG files may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +145,14 @@ def _heat(plane: Plane) -> dict[str, Any]:
     }
 
 
-def _picture(region: Array) -> dict[str, Any]:
+def _picture(region: Array) -> dict[str, Any] | None:
+    """Return a search region as a PNG file; None where it is too long to be one."""
     is_crop = region.dtype == np.uint8
     pixels = region if is_crop else _energy(region)
-    _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     height, width = pixels.shape[:2]
+    if max(height, width) > _MOST_SIDE_PX:
+        return None
+    _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     shown = "crop" if is_crop else "features"
     return {"what": shown, "width": width, "height": height, "png": base64.b64encode(png.tobytes()).decode()}
 

@@ -187,9 +187,10 @@ def _peaks(responses: Sequence[Response]) -> Output:
     """Return (P, K, 5): row, col, score, psr and channel; NaN where a map has fewer peaks than another."""
     most = max(len(response.peaks) for response in responses)
     peaks = np.full((len(responses), most, _PEAK_NUMBERS), np.nan, np.float32)
-    for mine, response in zip(peaks, responses, strict=True):
-        for row, peak in zip(mine, response.peaks, strict=False):
-            row[:] = peak.row, peak.col, peak.score, peak.psr, peak.channel
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+        for mine, response in zip(peaks, responses, strict=True):
+            for row, peak in zip(mine, response.peaks, strict=False):
+                row[:] = peak.row, peak.col, peak.score, peak.psr, peak.channel
     return of_array([peaks], peaks.shape)
 
 

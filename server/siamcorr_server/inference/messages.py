@@ -23,7 +23,7 @@ __all__ = ["open_request", "seal_response", "size_of"]
 _RAW = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
 _RAW_OUT_TAG = bytes([pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER << 3 | 2])
 _MAX_FIELDS = 1024
-_MAX_HEAD_BYTES = 4 << 20
+_MAX_HEAD_BYTES = 1 << 20
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 

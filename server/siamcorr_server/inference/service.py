@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import grpc
@@ -28,6 +27,7 @@ from siamcorr_server.inference.stream import InferenceAsked
 from siamcorr_server.inference.v2 import open_inference_pb2 as pb
 from siamcorr_server.interceptor import Context, Registry, current_call
 from siamcorr_server.messages import parse
+from siamcorr_server.own_version import own_version
 from siamcorr_server.streams import Pending, Stream, given_up
 
 __all__ = ["PACKAGE", "SERVICE", "InferenceService"]
@@ -87,7 +87,7 @@ class InferenceService:
         extensions = ["model_configuration", "statistics", "parameters"]
         if self._regions.is_on:
             extensions.append("system_shared_memory")
-        response = pb.ServerMetadataResponse(name="siamcorr", version=_version(), extensions=extensions)
+        response = pb.ServerMetadataResponse(name="siamcorr", version=own_version(), extensions=extensions)
         return response.SerializeToString()
 
     async def ModelMetadata(self, data: bytes, _: Context) -> bytes:
@@ -228,10 +228,3 @@ async def _awaited(pending: Pending) -> Any:
 
 def _no_cuda(name: str) -> InvalidArgument:
     return InvalidArgument.found("name", f"CUDA shared memory {name!r:.80}", "system shared memory, or none")
-
-
-def _version() -> str:
-    try:
-        return version("siamcorr")
-    except PackageNotFoundError:  # run from its sources
-        return "0"

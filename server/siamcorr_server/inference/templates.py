@@ -83,8 +83,8 @@ class DeleteModel(_TemplateModel):
 
     def start(self, asked: Checked, _: float | None) -> _Job:
         """Do it: nothing is computed."""
-        templates = [self._engine.get_template(handle) for handle in _named(asked)]
-        for template in templates:
+        templates = [self._engine.get_template(handle) for handle in dict.fromkeys(_named(asked))]
+        for template in templates:  # each once: a handle that is there twice would fail half-way
             self._engine.delete_template(template)
         done: Future[list[Template]] = Future()
         done.set_result(templates)

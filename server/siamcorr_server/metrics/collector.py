@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 
 from prometheus_client.core import (
@@ -17,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from siamcorr.stats import EngineStats
 from siamcorr_server.metrics.counts import Counts, Histogram
+from siamcorr_server.own_version import own_version
 
 __all__ = ["EngineCollector"]
 
@@ -31,7 +31,7 @@ class EngineCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
-        yield InfoMetricFamily("siamcorr_build", "The version that runs.", {"version": _version()})
+        yield InfoMetricFamily("siamcorr_build", "The version that runs.", {"version": own_version()})
         yield from self._of_requests()
         yield from self._of_launches()
         stats = self._stats()
@@ -52,7 +52,7 @@ class EngineCollector(Collector):
         yield requests
         yield _histograms(
             "siamcorr_request_seconds",
-            "Seconds from a request's arrival until its answer is ready, by method.",
+            "Seconds from an answered request's arrival until its answer is ready, by method.",
             "method",
             {_short(method): one for method, one in counts.request_seconds.copy().items()},
         )
@@ -131,10 +131,3 @@ def _histograms(name: str, text: str, label: str, by_label: Mapping[str, Histogr
 def _short(method: str) -> str:
     """Return ``Service/Method`` of a full name."""
     return method.rpartition(".")[2]
-
-
-def _version() -> str:
-    try:
-        return version("siamcorr")
-    except PackageNotFoundError:  # run from a source tree
-        return "unknown"

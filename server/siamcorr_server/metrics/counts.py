@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
+from grpc import StatusCode
+
 from siamcorr.errors import BankFull, Draining, QueueFull
 from siamcorr.launch import Launched
 from siamcorr.tasks import CorrelateKey, CorrelateTask, NetworkKey, TemplateKey, TemplateTask
@@ -84,7 +86,7 @@ class Histogram:
 class Counts:
     """All that is counted since the start.
 
-    ``requests`` by full method and code, ``request_seconds`` by full method, ``rejects`` by reason,
+    ``requests`` by full method and code, ``request_seconds`` of those answered by full method, ``rejects`` by reason,
     ``stage_seconds`` by stage, ``launch_pairs`` by kind.
     """
 
@@ -103,7 +105,8 @@ class Counts:
     def finished(self, request: Finished) -> None:
         """Count a request that has ended."""
         self.requests[request.method, request.code.name] += 1
-        self.request_seconds[request.method].observe(request.ended_s - request.began_s)
+        if request.code is StatusCode.OK:  # a refusal takes no time, and would make overload look fast
+            self.request_seconds[request.method].observe(request.ended_s - request.began_s)
         if isinstance(request.error, _OVERLOAD):
             self.rejects[request.error.reason] += 1
         timings = request.timings

@@ -15,6 +15,8 @@ import logging
 import socket
 import sys
 import threading
+import time
+from contextlib import suppress
 from functools import partial
 from socketserver import ThreadingTCPServer
 from typing import Any
@@ -29,7 +31,7 @@ from siamcorr_server.metrics.counts import Counts
 
 __all__ = ["Metrics"]
 
-_PATIENCE_S = 5.0  # for a visitor to say what it wants, and to read the answer
+_PATIENCE_S = 5.0  # for a visitor to say what it wants, and to read the answer: in all, not a byte
 _MOST_VISITORS = 16
 _POLL_S = 0.1  # how long the end of a listener takes at most
 
@@ -88,10 +90,12 @@ class _Listener(ThreadingTCPServer):
     def __init__(self, family: int, address: Any, registry: CollectorRegistry) -> None:
         self.address_family = family
         self._room = threading.Semaphore(_MOST_VISITORS)
+        self._until_s: dict[Any, float] = {}
         super().__init__(address, _Visit.factory(registry))
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._room.acquire(blocking=False):
+            self._until_s[request] = time.monotonic() + _PATIENCE_S
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -100,7 +104,16 @@ class _Listener(ThreadingTCPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
+            del self._until_s[request]
             self._room.release()
+
+    def service_actions(self) -> None:
+        """Cut off whoever takes too long. A timeout for each byte would let sixteen drips close the door."""
+        now_s = time.monotonic()
+        for request, until_s in self._until_s.copy().items():
+            if until_s <= now_s:
+                with suppress(OSError):  # it is closed already
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         is_lost = isinstance(sys.exception(), OSError)  # its own affair, and no news

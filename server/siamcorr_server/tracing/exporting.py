@@ -4,6 +4,7 @@ Rules:
 - Spans are gathered and sent by a thread of OpenTelemetry's SDK, never in the event loop. Where they come
   faster than they go, the SDK drops some.
 - A collector that is away costs lines in the log, few of them: the SDK would write several for every batch.
+- What is wrong with a caller's metadata is no line: callers do not write the log.
 - Closing sends what is left, and waits so long and no longer: the SDK by itself waits up to half a minute.
 - The provider is no global one: whoever has a server in a process of theirs keeps their own.
 """
@@ -41,6 +42,13 @@ _SELDOM_S = 60.0
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _TALKATIVE = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal")
 
+_QUOTING = (
+    "opentelemetry.baggage.propagation",
+    "opentelemetry.trace.propagation.tracecontext",
+    "opentelemetry.trace.span",
+)
+"""They log what is wrong with a caller's metadata, word for word and for every part of it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +72,10 @@ class Seldom(logging.Filter):
 
 
 _seldom = Seldom()
+
+
+def _never(_: logging.LogRecord) -> bool:
+    return False
 
 
 class Exporting:
@@ -90,6 +102,8 @@ class Exporting:
         """
         for logger in _TALKATIVE:
             logging.getLogger(logger).addFilter(_seldom)  # adding it again changes nothing
+        for logger in _QUOTING:
+            logging.getLogger(logger).addFilter(_never)
         make = _exporter()
         try:
             return cls(make())

@@ -13,9 +13,12 @@ import torch
 
 from gates import IMAGE, PATIENCE_S
 from servers import RunningServer
+from siamcorr.answers import Response
 from siamcorr.arguments import Array
 from siamcorr.ops import xcorr_reference
+from siamcorr.peaks import Peak
 from siamcorr_client import Client
+from siamcorr_server.inference.correlate import _peaks
 from triton_client import given, handles, infer, outputs, refusal, response
 
 RNG = np.random.default_rng(8)
@@ -173,3 +176,15 @@ def test_errors_speak_of_the_inputs_by_name(triton: Any) -> None:
     assert said.startswith("template: found NaN")
     _, said = refusal(response, triton, "naive", template[:, :4], X)
     assert said == "template: found 4 channels, expected 8, as in search"
+
+
+def test_peaks_that_float32_cannot_hold_are_infinite() -> None:
+    response = Response("tpl_x", 1, None, (Peak(row=1.0, col=2.0, score=3.0, psr=1e39, channel=0),))
+    found = np.frombuffer(b"".join(_peaks([response]).parts), np.float32)
+    assert found.tolist() == [1.0, 2.0, 3.0, np.inf, 0.0]
+
+
+def test_a_handle_that_is_there_twice_is_deleted_once(triton: Any, client: Client) -> None:
+    template, other = client.create_template(features=X[0]), client.create_template(features=X[1])
+    gone = infer(triton, "delete_template", {"template": handles(template, other, template)})
+    assert gone.as_numpy("template").tolist() == [template.handle.encode(), other.handle.encode()]
