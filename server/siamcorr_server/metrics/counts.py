@@ -86,8 +86,8 @@ class Histogram:
 class Counts:
     """All that is counted since the start.
 
-    ``requests`` by full method and code, ``request_seconds`` of those answered by full method, ``rejects`` by reason,
-    ``stage_seconds`` by stage, ``launch_pairs`` by kind.
+    ``requests`` by full method and code, ``request_seconds`` of those answered by full method, ``rejects`` by
+    reason, ``stage_seconds`` by stage, ``launch_pairs`` by kind.
     """
 
     requests: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
