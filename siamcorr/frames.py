@@ -37,8 +37,7 @@ MAX_CUT_PIXELS = 1 << 32
 _MAX_PIXELS_AT_ONCE = MAX_CROP_SIDE_PX**2
 """The most frame pixels in the crops that are cut at one moment: those that leave the frame are copied."""
 
-
-_NOT_SEEN: Background | None = (0, 0, 0)
+_NOT_SEEN: Background | None = (0, 0, 0)  # of a crop that lies in the frame: all templates can share it
 
 
 def prepare(
@@ -71,6 +70,7 @@ def prepare(
         searches, colours = _share_regions(waiting, [_leaves(crop, image) for crop in all_crops])
         multiply_adds += waiting.load.multiply_adds(waiting.size, len(searches))
         check_work(multiply_adds, settings.max_multiply_adds)
+        _check_bytes(len(searches) * 3 * model.crop.search_px**2, settings.max_bytes)
         crops = _bounded(all_crops[search] for search in searches)
         fills = [mean() if colour is None else np.array(colour, np.uint8) for colour in colours]
         waiting.regions = _cut_out(image, crops, model.crop.search_px, fills, workers)
@@ -137,6 +137,12 @@ def _place(box: Boxes, model: Model, key: CorrelateKey | NetworkKey) -> MapToFra
     network = network_of(model)
     _, rows, cols = next(iter(network.maps.values()))
     return network_map_to_frame(box, model.crop, stride=model.stride, rows=rows, cols=cols)
+
+
+def _check_bytes(size_bytes: int, most: int) -> None:
+    """Refuse what the queue would refuse, before it is cut: more backgrounds than boxes make more crops."""
+    if size_bytes > most:
+        raise InvalidArgument.found("request", f"crops of {size_bytes} bytes", f"at most {most} (max_bytes)")
 
 
 def _bounded(crops: Iterable[Crop]) -> list[Crop]:

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from networks import small_network
-from siamcorr import Engine, EngineSettings
+from siamcorr import Engine, EngineSettings, frames
 from siamcorr.answers import Response
 from siamcorr.arguments import Array
-from siamcorr.embed import network_of
+from siamcorr.calls import Frame
+from siamcorr.embed import Model, Workers, network_of
 from siamcorr.errors import InvalidArgument
+from siamcorr.frames import prepare
+from siamcorr.resident import Lease, Origin
+from siamcorr.tasks import CorrelateTask, Load, NetworkKey, PrepareTask
 
 AT_THE_EDGE = (1.0, 44.0, 8.0, 8.0)
 INSIDE = (60.0, 44.0, 8.0, 8.0)
@@ -80,6 +84,27 @@ def test_regions_that_are_cut_again_count_as_work() -> None:
         with pytest.raises(InvalidArgument, match="request: found"):
             engine.correlate(templates, image=frame(90), box=AT_THE_EDGE, kind="network")
         assert engine.stats().bank.leased == 0
+
+
+def test_crops_that_would_not_fit_the_queue_are_not_even_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "_cut_out", lambda *_: pytest.fail("it was cut"))
+    model, crop_bytes = small_network(), 3 * 24 * 24
+    settings = EngineSettings(device="cpu", models={}, max_bytes=20 * crop_bytes)
+    with pytest.raises(InvalidArgument, match=f"request: found crops of {21 * crop_bytes} bytes"):
+        prepare(at_the_edge_with(21, model), {"small": model}, settings, Workers(1))
+
+
+def at_the_edge_with(backgrounds: int, model: Model) -> PrepareTask:
+    """Return one search region at the edge that meets as many templates, each of another background."""
+    leases = [
+        Lease(handle=str(number), generation=1, rows={}, origin=Origin("small", (number, 0, 0)))
+        for number in range(backgrounds)
+    ]
+    every = range(backgrounds)
+    load = Load(pair_bytes=0, region_bytes=0, shared_bytes=0, pair_multiply_adds=0)
+    key = NetworkKey("small", "float32")
+    task = CorrelateTask(key, load, leases, every, [0] * backgrounds, every, [0])
+    return PrepareTask(Frame(frame(90), np.array([AT_THE_EDGE])), [task], 3 * model.crop.search_px**2)
 
 
 def maps_of(response: Response) -> list[Array]:
