@@ -26,13 +26,6 @@ NOT_OURS = "key: found no such shared memory, expected a plain file in /dev/shm 
 
 
 @pytest.fixture
-def memory() -> Iterator[NamedMemory]:
-    """Return names in /dev/shm that begin as is allowed."""
-    with NamedMemory() as memory:
-        yield memory
-
-
-@pytest.fixture
 def regions(memory: NamedMemory) -> Iterator[Regions]:
     """Return regions that are to have opened nothing in the end."""
     regions = Regions([memory.prefix], max_bytes=1 << 20)
