@@ -115,7 +115,7 @@ def _against(options: Options, load: Load, against: str) -> int:
     plan = dataclasses.replace(_plan(load), windows=2 * load.windows * load.repeats)
     with nullcontext() if options.quiet else Live(plan, sys.stderr) as live:
         a, b = run_in_turns(load, against, live.window if live else lambda _: None)
-    return _compared(options, compare(a, b, in_turns=True), a, b)
+    return _compared(options, compare(a, b), a, b)
 
 
 def _compared(options: Options, comparison: Comparison, a: Run, b: Run) -> int:

@@ -9,8 +9,11 @@ Rules:
 - Windows of one run do not show what differs between runs, such as where memory and processes came to lie. So
   the spread between runs counts too: that of the repeats, and the usual one, or on a noisy machine that of
   the windows, where there are few.
+- What else runs on the machine only ever slows a request. So the median of the fastest quarter second is the
+  steadiest measure of what a request takes: on a shared machine it varied by 2 % from run to run where the
+  median of all varied by 3 to 6 % (Chen and Revels, "Robust benchmarking in noisy environments", 2016).
 - Runs that were made in turns are compared repeat by repeat: what the machine did to both at the time cancels
-  out. That is the only way where it is faster in one minute than in the next (Bulej et al., "Duet
+  out. That is the surest way where it is faster in one minute than in the next (Bulej et al., "Duet
   benchmarking", 2020).
 - Times and rates are compared as ratios, shares as differences.
 - A measure has changed when its change exceeds ``noise``, which chance alone does once in 50 times. A
@@ -24,11 +27,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist, mean
 
-from siamcorr_load.results import Comparison, ComparisonRow, Json, Repeat, Run, Window
+from siamcorr_load.measures import MEASURES, Measure
+from siamcorr_load.results import Comparison, ComparisonRow, Json, Run
 
 __all__ = ["BETTER", "MIXED", "NO_DIFFERENCE", "SAME", "WORSE", "compare", "exit_code"]
 
@@ -45,98 +48,15 @@ _MOMENTARY = frozenset({"load_average"})
 """What is said of a machine and changes by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Measure:
-    """A measure of a run, where to read it, and how much it usually varies."""
-
-    name: str
-    whole: Callable[[Run], float]
-    window: Callable[[Window], float]
-    repeat: Callable[[Repeat], float]
-    more_is_better: bool
-    window_spread: float
-    run_spread: float
-    is_share: bool = False
-
-
-_MEASURES = (
-    _Measure(
-        "answers a second",
-        lambda run: run.throughput_per_s,
-        lambda window: window.throughput_per_s,
-        lambda repeat: repeat.throughput_per_s,
-        more_is_better=True,
-        window_spread=0.02,
-        run_spread=0.015,
-    ),
-    _Measure(
-        "latency p50",
-        lambda run: run.latency.p50_s,
-        lambda window: window.p50_s,
-        lambda repeat: repeat.p50_s,
-        more_is_better=False,
-        window_spread=0.03,
-        run_spread=0.02,
-    ),
-    _Measure(
-        "latency p90",
-        lambda run: run.latency.p90_s,
-        lambda window: window.p90_s,
-        lambda repeat: repeat.p90_s,
-        more_is_better=False,
-        window_spread=0.05,
-        run_spread=0.03,
-    ),
-    _Measure(
-        "latency p99",
-        lambda run: run.latency.p99_s,
-        lambda window: window.p99_s,
-        lambda repeat: repeat.p99_s,
-        more_is_better=False,
-        window_spread=0.20,
-        run_spread=0.20,
-    ),
-    _Measure(
-        "latency p99.9",
-        lambda run: run.latency.p999_s,
-        lambda window: window.p999_s,
-        lambda repeat: repeat.p999_s,
-        more_is_better=False,
-        window_spread=0.50,
-        run_spread=0.50,
-    ),
-    _Measure(
-        "on time",
-        lambda run: run.on_time_rate,
-        lambda window: window.on_time / window.sent if window.sent else 0.0,
-        lambda repeat: repeat.on_time_rate,
-        more_is_better=True,
-        window_spread=0.001,
-        run_spread=0.001,
-        is_share=True,
-    ),
-    _Measure(
-        "answered",
-        lambda run: run.ok / run.sent if run.sent else 0.0,
-        lambda window: window.ok / window.sent if window.sent else 0.0,
-        lambda repeat: repeat.answered_rate,
-        more_is_better=True,
-        window_spread=0.001,
-        run_spread=0.001,
-        is_share=True,
-    ),
-)
-
-
-def compare(a: Run, b: Run, *, in_turns: bool = False) -> Comparison:
-    """Compare run ``b`` with run ``a``, the one before; ``in_turns`` their repeats were made side by side.
+def compare(a: Run, b: Run) -> Comparison:
+    """Compare run ``b`` with run ``a``, the one before.
 
     Returns:
         A row for each measure that both runs have; whether ``b`` is better, worse, mixed or shows no
         difference; and what makes the comparison doubtful, a sentence each.
     """
-    row_of = _row_in_turns if in_turns else _row
-    rows = tuple(row for measure in _MEASURES if (row := row_of(measure, a, b)) is not None)
+    row_of = _row_in_turns if _were_in_turns(a, b) else _row
+    rows = tuple(row for measure in MEASURES if (row := row_of(measure, a, b)) is not None)
     verdicts = {row.verdict for row in rows} - {SAME}
     if b.wrong_answers > 0 and a.wrong_answers == 0:
         verdicts = {WORSE}
@@ -150,16 +70,20 @@ def exit_code(comparison: Comparison) -> int:
     return int(comparison.verdict in {WORSE, MIXED})
 
 
-def _row(measure: _Measure, a: Run, b: Run) -> ComparisonRow | None:
-    before, after = measure.whole(a), measure.whole(b)
+def _were_in_turns(a: Run, b: Run) -> bool:
+    return a.turns is not None and a.turns == b.turns and len(a.repeats) == len(b.repeats)
+
+
+def _row(measure: Measure, a: Run, b: Run) -> ComparisonRow | None:
+    before, after = measure.of_run(a), measure.of_run(b)
     if before <= 0 or after <= 0:
         return None
     difference = after - before if measure.is_share else math.log(after / before)
     return _judged(measure, before, after, difference, _margin(measure, a, b))
 
 
-def _row_in_turns(measure: _Measure, a: Run, b: Run) -> ComparisonRow | None:
-    pairs = [(measure.repeat(x), measure.repeat(y)) for x, y in zip(a.repeats, b.repeats, strict=True)]
+def _row_in_turns(measure: Measure, a: Run, b: Run) -> ComparisonRow | None:
+    pairs = [(measure.of_repeat(x), measure.of_repeat(y)) for x, y in zip(a.repeats, b.repeats, strict=True)]
     if not pairs or any(min(pair) <= 0 for pair in pairs):
         return None
     if measure.is_share:
@@ -169,12 +93,10 @@ def _row_in_turns(measure: _Measure, a: Run, b: Run) -> ComparisonRow | None:
     usual = math.sqrt(2) * measure.run_spread  # of a difference
     spread, freedom = _moderated([differences], usual, _SEEN_IN_TURNS)
     margin = _t_quantile(freedom) * spread / math.sqrt(len(pairs))
-    return _judged(measure, measure.whole(a), measure.whole(b), mean(differences), margin)
+    return _judged(measure, measure.of_run(a), measure.of_run(b), mean(differences), margin)
 
 
-def _judged(
-    measure: _Measure, before: float, after: float, difference: float, margin: float
-) -> ComparisonRow:
+def _judged(measure: Measure, before: float, after: float, difference: float, margin: float) -> ComparisonRow:
     """Return a row of a difference of logarithms, or of shares, and what it exceeds by chance."""
     if measure.is_share:
         margin = max(margin, _LEAST_SHARE)
@@ -187,12 +109,13 @@ def _judged(
     return ComparisonRow(measure.name, before, after, change, noise, verdict)
 
 
-def _margin(measure: _Measure, a: Run, b: Run) -> float:
+def _margin(measure: Measure, a: Run, b: Run) -> float:
     """Return what the difference exceeds by chance once in fifty times: of logarithms, or of shares."""
-    windows = [[measure.window(window) for window in run.windows] for run in (a, b)]
+    windows = [[measure.of_window(window) for window in run.windows] for run in (a, b)]
     within, freedom = _spread(measure, windows, measure.window_spread)
-    repeats = [[measure.repeat(one) for one in run.repeats] for run in (a, b)]
-    between, _ = _spread(measure, repeats, max(measure.run_spread, within))
+    repeats = [[measure.of_repeat(one) for one in run.repeats] for run in (a, b)]
+    usual = measure.run_spread if measure.is_calm else max(measure.run_spread, within)
+    between, _ = _spread(measure, repeats, usual)
     variance = sum(
         within**2 / max(1, len(of_windows)) + between**2 / max(1, len(of_repeats))
         for of_windows, of_repeats in zip(windows, repeats, strict=True)
@@ -200,7 +123,7 @@ def _margin(measure: _Measure, a: Run, b: Run) -> float:
     return _t_quantile(freedom) * math.sqrt(variance)
 
 
-def _spread(measure: _Measure, groups: Sequence[Sequence[float]], usual: float) -> tuple[float, int]:
+def _spread(measure: Measure, groups: Sequence[Sequence[float]], usual: float) -> tuple[float, int]:
     if not measure.is_share:
         groups = [[math.log(value) for value in group if value > 0] for group in groups]
     return _moderated(groups, usual)

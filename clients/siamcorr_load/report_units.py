@@ -56,7 +56,7 @@ def value_text(name: str, value: float) -> str:
     >>> value_text("latency p50", 0.002), value_text("on time", 0.5), value_text("answers a second", 1200)
     ('2.00 ms', '50.0 %', '1,200')
     """
-    if name.startswith("latency"):
+    if "latency" in name:
         return time_text(value)
     return share_text(value) if name in {"on time", "answered"} else count_text(value)
 

@@ -68,7 +68,8 @@ class Window:
 
     ``on_time`` counts answers within a frame period of when the request was due, ``late_sends`` the requests
     that the generator itself sent late. ``rejects`` (the server was overloaded) and ``errors`` are by code.
-    For ``stalled_s`` the generators' machine stood still.
+    For ``stalled_s`` the generators' machine stood still; ``calm_s`` is the median of the fastest
+    quarter second's latencies.
     """
 
     seconds: float
@@ -85,6 +86,7 @@ class Window:
     max_s: float = 0.0
     updates: int = 0
     stalled_s: float = 0.0
+    calm_s: float = 0.0
 
     @property
     def throughput_per_s(self) -> float:
@@ -122,6 +124,7 @@ class Repeat:
     p90_s: float = 0.0
     p999_s: float = 0.0
     answered_rate: float = 0.0
+    calm_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,8 @@ class Run:
     ``batch_sizes`` counts answers by the number of pairs in the server's launch. ``headroom`` is how many
     times as much the generators could have asked of a server that answers at once; None: not tried. ``busy``
     is the share of a processor that the busiest generator took, ``stalled_s`` for how much of ``duration_s``
-    their machine stood still. ``account`` is the server's own, where it shows metrics.
+    their machine stood still. ``account`` is the server's own, where it shows metrics. Two runs whose repeats
+    were made side by side have the same ``turns``.
     """
 
     settings: Mapping[str, Json]
@@ -189,6 +193,7 @@ class Run:
     busy: float | None = None
     stalled_s: float = 0.0
     account: Account | None = None
+    turns: str | None = None
     verdict: Verdict = Verdict()
 
     @property

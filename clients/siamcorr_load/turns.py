@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from datetime import UTC, datetime
 
 from siamcorr_load.controller import Measured, OnWindow, measure, summary
@@ -16,7 +17,7 @@ def run_in_turns(load: Load, against: str, on_window: OnWindow = lambda _: None)
     """Load the load's server and the server ``against``, HOST:PORT, in turns, ``load.repeats`` times each.
 
     The order is a b, b a, a b and so on, so that a machine that slows down steadily is fair to both. Each
-    repeat has just ``load.windows`` windows.
+    repeat has just ``load.windows`` windows. ``Run.turns`` tells that the two belong together.
 
     Raises:
         ServerUnavailable: a server, or a generator, failed before anything could be measured.
@@ -27,8 +28,9 @@ def run_in_turns(load: Load, against: str, on_window: OnWindow = lambda _: None)
     for number in range(load.repeats):
         for place in (0, 1) if number % 2 == 0 else (1, 0):
             measured[place].append(measure(loads[place], on_window, lambda all_: len(all_) >= load.windows))
+    turns = uuid.uuid4().hex
     a, b = (
-        summary(one, repeats, started=started, must_agree=False)
+        dataclasses.replace(summary(one, repeats, started=started, must_agree=False), turns=turns)
         for one, repeats in zip(loads, measured, strict=True)
     )
     return a, b

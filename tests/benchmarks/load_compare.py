@@ -1,13 +1,16 @@
-"""How well ``siamcorr-load --against`` tells two servers apart, and leaves one server alone: on a real one.
+"""How well ``siamcorr-load --compare`` tells a slower server from the same one: with real servers and runs.
 
-    python tests/benchmarks/load_compare.py --pairs 10
+    python tests/benchmarks/load_compare.py --runs 10
+    python tests/benchmarks/load_compare.py --in-turns --runs 10
 
-Two ``siamcorr-server`` run, the second with every launch longer by a share of what a request takes, or not.
-``siamcorr-load --against`` has to say "no difference" when it is not, and "worse" when it is, nine times in
-ten. The device's thread computes for that time, without Python's lock: a slower operator would take it in the
-same way.
+A ``siamcorr-server`` is loaded again and again, by turns as it is and with every launch longer by a share of
+what a request takes. Each run is compared with each other: of two of the same server the verdict has to be
+"no difference", of one as it is and one slowed "worse", nine times in ten. ``--in-turns`` runs two servers
+and asks the same of ``siamcorr-load --against``.
 
-The load is one caller that waits for its answer, so that a request gets slower by just that share.
+A slowed launch computes for that time on the device's thread, without Python's lock: a slower operator would
+take it in the same way. The load is one caller that waits for its answer, so that a request gets slower by
+just that share.
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import permutations, product
 from pathlib import Path
-from typing import IO
 
 if not __package__:  # run as a file
     root = Path(__file__).resolve().parents[2]
@@ -33,6 +36,7 @@ from siamcorr_load.controller import run
 from siamcorr_load.results import Comparison, Run
 from siamcorr_load.settings import Load
 from siamcorr_load.turns import run_in_turns
+from siamcorr_load.windows import calmest_s
 
 __all__ = ["main"]
 
@@ -40,47 +44,57 @@ _NEEDED = 0.9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the pairs; return 0 if the verdicts are right nine times in ten."""
+    """Run the comparisons; return 0 if the verdicts are right nine times in ten."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--pairs", type=int, default=10, help="(10)")
-    parser.add_argument("--turn", type=float, default=0.9, help="seconds of a turn that are measured (0.9)")
-    parser.add_argument("--repeats", type=int, default=8, help="turns of each server (8)")
+    parser.add_argument("--in-turns", action="store_true", help="compare two servers, loaded in turns")
+    parser.add_argument("--runs", type=int, default=10, help="runs of each, or comparisons of each (10)")
     parser.add_argument("--slower", type=float, default=0.2, help="by this share of a request's time (0.2)")
     options = parser.parse_args(arguments)
     if options.serve:
         return _serve()
-    same, slower = Counter[str](), Counter[str]()
-    with _server() as (one, _), _server() as (two, tell):
-        load = _load(one, options.turn, options.repeats)
-        for server in (two, one):  # a server's first requests take longer
-            usual = run(dataclasses.replace(load, server=server, repeats=1))
-        for number in range(1, options.pairs + 1):
-            for name, counter, share in (("same", same, 0.0), ("slower", slower, options.slower)):
-                tell.write(f"{share * usual.service_time.p50_s}\n")
-                tell.flush()
-                a, b = run_in_turns(load, two)
-                found = compare(a, b, in_turns=True)
-                counter[found.verdict] += 1
-                print(f"{number:3} {name:6} {_line(a, b, found)}", flush=True)
-    print(f"same server: {dict(same)}; slower by {options.slower:.0%}: {dict(slower)}")
-    is_right = min(same[NO_DIFFERENCE], slower[WORSE]) >= _NEEDED * options.pairs
+    found = (_in_turns if options.in_turns else _apart)(options.runs, options.slower)
+    print(f"same server: {dict(found['same'])}; slower by {options.slower:.0%}: {dict(found['slower'])}")
+    same, slower = found["same"], found["slower"]
+    is_right = same[NO_DIFFERENCE] >= _NEEDED * same.total() and slower[WORSE] >= _NEEDED * slower.total()
     return 0 if is_right else 1
 
 
-def _load(address: str, seconds: float, repeats: int) -> Load:
-    return Load(
-        server=address,
-        concurrency=1,
-        warm_up_s=0.5,
-        window_s=seconds / 3,
-        windows=3,
-        max_windows=3,
-        repeats=repeats,
-        headroom=False,
-    )
+def _apart(count: int, slower: float) -> dict[str, Counter[str]]:
+    """Compare runs that were made one after the other, as ``siamcorr-load`` makes them by default."""
+    runs: dict[str, list[Run]] = {"same": [], "slower": []}
+    with _server() as (server, slow_down):
+        load = Load(server=server, concurrency=1, headroom=False)
+        usual = run(load)  # a server's first requests take longer
+        for number in range(1, count + 1):
+            for name, share in (("same", 0.0), ("slower", slower)):
+                slow_down(share * usual.service_time.p50_s)
+                made = run(load)
+                runs[name].append(made)
+                times = f"p50 {1e3 * made.latency.p50_s:.2f} ms, calm {1e3 * calmest_s(made.windows):.2f} ms"
+                print(f"{number:3} {name:6} {times}, {made.verdict.status}", flush=True)
+    same = Counter(compare(a, b).verdict for a, b in permutations(runs["same"], 2))
+    return {"same": same, "slower": Counter(compare(a, b).verdict for a, b in product(*runs.values()))}
+
+
+def _in_turns(count: int, slower: float) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {"same": Counter(), "slower": Counter()}
+    with _server() as (one, _), _server() as (two, slow_down):
+        load = Load(
+            server=one, concurrency=1, warm_up_s=0.5, window_s=0.3, max_windows=3, repeats=8, headroom=False
+        )
+        for server in (two, one):
+            usual = run(dataclasses.replace(load, server=server, repeats=1))
+        for number in range(1, count + 1):
+            for name, share in (("same", 0.0), ("slower", slower)):
+                slow_down(share * usual.service_time.p50_s)
+                a, b = run_in_turns(load, two)
+                comparison = compare(a, b)
+                found[name][comparison.verdict] += 1
+                print(f"{number:3} {name:6} {_line(a, b, comparison)}", flush=True)
+    return found
 
 
 def _line(a: Run, b: Run, found: Comparison) -> str:
@@ -91,13 +105,20 @@ def _line(a: Run, b: Run, found: Comparison) -> str:
 
 
 @contextmanager
-def _server() -> Iterator[tuple[str, IO[str]]]:
+def _server() -> Iterator[tuple[str, Callable[[float], None]]]:
+    """Run a server; yield its address, and what makes it slower by so many seconds a launch."""
     command = [sys.executable, __file__, "--serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdin is None or process.stdout is None:
                 raise RuntimeError("no pipes")
-            yield process.stdout.readline().split()[-1], process.stdin
+            told = process.stdin
+
+            def slow_down(seconds: float) -> None:
+                told.write(f"{seconds}\n")
+                told.flush()
+
+            yield process.stdout.readline().split()[-1], slow_down
         finally:
             process.kill()
 

@@ -13,12 +13,22 @@ PERCENTILES = (50, 90, 99, 99.9)
 RUNS_OF_A_KIND = 60
 
 
-def a_run(rng: np.random.Generator, *, slower: float = 1.0, windows: int = 3, repeats: int = 0) -> Run:
-    """A run as a shared machine gives it: skewed latencies, windows that differ, pauses, runs that differ."""
+def a_run(
+    rng: np.random.Generator,
+    *,
+    slower: float = 1.0,
+    windows: int = 3,
+    repeats: int = 0,
+    disturbed: float = 0.0,
+) -> Run:
+    """A run as a shared machine gives it: skewed latencies, windows that differ, pauses, runs that differ.
+
+    Others slow each window by up to ``disturbed`` of its times, but for a quarter second of it.
+    """
     of_run = np.exp(rng.normal(0, 0.02))
     samples = []
     for _ in range(windows):
-        of_window = of_run * np.exp(rng.normal(0, 0.03))
+        of_window = of_run * np.exp(rng.normal(0, 0.03)) * (1 + disturbed * rng.random())
         latency = 0.006 * slower * of_window * np.exp(rng.normal(0, 0.35, 2000))
         pauses = rng.random(2000) < 0.001
         samples.append(np.where(pauses, latency + rng.exponential(0.02, 2000), latency))
@@ -32,7 +42,10 @@ def a_run(rng: np.random.Generator, *, slower: float = 1.0, windows: int = 3, re
         warm_up_s=2.0,
         duration_s=4.0 * windows,
         period_s=PERIOD_S,
-        windows=tuple(_window(one, rate) for one, rate in zip(samples, rates, strict=True)),
+        windows=tuple(
+            _window(one, rate, calm_s=0.006 * slower * of_run * np.exp(rng.normal(0, 0.02)))
+            for one, rate in zip(samples, rates, strict=True)
+        ),
         latency=Distribution(2000 * windows, p50_s=whole[0], p90_s=whole[1], p99_s=whole[2], p999_s=whole[3]),
         service_time=Distribution(),
         sent=2000 * windows,
@@ -45,11 +58,12 @@ def a_run(rng: np.random.Generator, *, slower: float = 1.0, windows: int = 3, re
     )
 
 
-def _window(latency: np.ndarray, rate: float) -> Window:
+def _window(latency: np.ndarray, rate: float, calm_s: float) -> Window:
     p50, p90, p99, p999 = map(float, np.percentile(latency, PERCENTILES))
     on_time = int(np.sum(latency <= PERIOD_S))
     seconds = len(latency) / rate
-    return Window(seconds, len(latency), len(latency), on_time, 0, {}, {}, p50, p90, p99, p999, p999)
+    counts = (len(latency), len(latency), on_time)
+    return Window(seconds, *counts, 0, {}, {}, p50, p90, p99, p999, p999, calm_s=calm_s)
 
 
 def _repeat(rng: np.random.Generator, slower: float) -> Repeat:
@@ -78,6 +92,18 @@ def test_a_server_slower_by_a_fifth_is_worse_nine_times_in_ten(repeats: int) -> 
 
 def test_a_server_faster_by_a_fifth_is_better_nine_times_in_ten() -> None:
     assert verdicts(slower=1 / 1.2).count(BETTER) >= 0.9 * RUNS_OF_A_KIND
+
+
+@pytest.mark.parametrize(("slower", "verdict"), [(1.0, NO_DIFFERENCE), (1.2, WORSE), (1 / 1.2, BETTER)])
+def test_runs_disturbed_by_others_are_told_apart_by_their_calm(slower: float, verdict: str) -> None:
+    rng = np.random.default_rng(11)
+    found = [
+        compare(a_run(rng, disturbed=0.5), a_run(rng, slower=slower, disturbed=0.5))
+        for _ in range(RUNS_OF_A_KIND)
+    ]
+    assert [one.verdict for one in found].count(verdict) >= 0.9 * RUNS_OF_A_KIND
+    p50 = [row.verdict for one in found for row in one.rows if row.name == "latency p50"]
+    assert p50.count(SAME) >= 0.7 * RUNS_OF_A_KIND  # which is too noisy by then
 
 
 def test_a_run_shows_no_difference_to_itself() -> None:
@@ -158,7 +184,9 @@ def test_the_servers_address_and_the_machines_mood_may_differ() -> None:
 
 def test_runs_without_answers_are_compared_by_nothing() -> None:
     run = a_run(np.random.default_rng(1))
-    none = dataclasses.replace(run, ok=0, latency=Distribution(), throughput_per_s=0.0, on_time_rate=0.0)
+    none = dataclasses.replace(
+        run, ok=0, latency=Distribution(), windows=(), throughput_per_s=0.0, on_time_rate=0.0
+    )
     assert compare(none, none).rows == ()
 
 
@@ -174,13 +202,13 @@ def in_turns(rng: np.random.Generator, *, slower: float, turns: int = 8) -> tupl
     pairs = [(_repeat(rng, minute), _repeat(rng, minute * slower)) for minute in of_minute.tolist()]
     a, b = a_run(rng), a_run(rng, slower=slower)
     return (
-        dataclasses.replace(a, repeats=tuple(one for one, _ in pairs)),
-        dataclasses.replace(b, repeats=tuple(two for _, two in pairs)),
+        dataclasses.replace(a, turns="t", repeats=tuple(one for one, _ in pairs)),
+        dataclasses.replace(b, turns="t", repeats=tuple(two for _, two in pairs)),
     )
 
 
 @pytest.mark.parametrize(("slower", "verdict"), [(1.0, NO_DIFFERENCE), (1.2, WORSE), (1 / 1.2, BETTER)])
 def test_runs_made_in_turns_are_told_apart_although_the_machine_changes(slower: float, verdict: str) -> None:
     rng = np.random.default_rng(7)
-    found = [compare(*in_turns(rng, slower=slower), in_turns=True).verdict for _ in range(RUNS_OF_A_KIND)]
+    found = [compare(*in_turns(rng, slower=slower)).verdict for _ in range(RUNS_OF_A_KIND)]
     assert found.count(verdict) >= 0.9 * RUNS_OF_A_KIND
