@@ -13,5 +13,5 @@ def main() -> int:
         from siamcorr_demo.__main__ import main as run  # noqa: PLC0415 - it may not be there to import
     except ModuleNotFoundError as error:
         print(f"siamcorr-demo needs {error.name}: pip install 'siamcorr[demo]'", file=sys.stderr)
-        return 1
+        return 2
     return run()

@@ -13,7 +13,7 @@ def main() -> int:
         from siamcorr_eval.__main__ import main as run  # noqa: PLC0415 - it may not be there to import
     except ModuleNotFoundError as error:
         print(f"siamcorr-eval needs {error.name}: pip install 'siamcorr[eval]'", file=sys.stderr)
-        return 1
+        return 2
     return run()
 
 
@@ -24,5 +24,5 @@ def trax_main() -> int:
     except ModuleNotFoundError as error:
         needed = "vot-trax" if error.name in {"trax", "six"} else "'siamcorr[eval]'"
         print(f"siamcorr-trax needs {error.name}: pip install {needed}", file=sys.stderr)
-        return 1
+        return 2
     return run()

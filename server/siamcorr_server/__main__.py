@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command_line.refuse(error)
     except ModuleNotFoundError as error:
         print(f"siamcorr-server needs {error.name}: pip install 'siamcorr[server]'", file=sys.stderr)  # noqa: T201
-        return 1
+        return 2
     except KeyboardInterrupt:  # while starting: there is nothing to finish
         return 128 + signal.SIGINT
     return 0
