@@ -2,7 +2,7 @@
 
 Exit codes: 0 for a valid run; 1 for one that cannot be believed, a comparison that found worse, or a server
 that is not sound after chaos; 2 when something is wrong with the command, its files or the server; 128 and
-the signal's number after a signal.
+the signal's number after a signal. The first Ctrl-C reports what was measured until then.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from siamcorr_load.capacity import find_capacity, is_enough
 from siamcorr_load.chaos import run_chaos
 from siamcorr_load.compare import compare, exit_code
 from siamcorr_load.controller import run
+from siamcorr_load.cut_short import Interrupts
 from siamcorr_load.live import Live, Plan
 from siamcorr_load.machine import shares_machine
 from siamcorr_load.options import Options, read_options
@@ -28,18 +29,13 @@ from siamcorr_load.page import comparison_page, page
 from siamcorr_load.report import aftermath_text, capacity_text, comparison_text, point_text, run_text
 from siamcorr_load.report_units import count_text
 from siamcorr_load.restart import run_restart
-from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Run, from_json, to_json
+from siamcorr_load.results import Capacity, CapacityPoint, Run, from_json, to_json
 from siamcorr_load.served import served_process
 from siamcorr_load.settings import Load
 from siamcorr_load.turns import run_in_turns
 
 __all__ = ["main"]
 
-_CAPACITY_TIMEOUT_S = 1.0
-"""In the search for the capacity nothing is waited for much longer than a period: overload would pile up."""
-
-
-_CAPACITY_WARM_UP_S = 1.0
 _WINDOW_SENDS = 1000
 """So many requests a window has at least, for 99.9 % of them to be a number, unless that takes too long."""
 
@@ -50,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the load test; return the exit code."""
     options = read_options(sys.argv[1:] if arguments is None else arguments)
     try:
-        for path in (options.json, options.html):
+        for path in (options.json, options.html, *options.runs):
             if path is not None:
                 _try_to_write(path)
         if options.load is None:
@@ -64,31 +60,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"siamcorr-load: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("siamcorr-load: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return _interrupted()
 
 
 def _load(options: Options, load: Load) -> int:
+    with Interrupts() as interrupts:
+        result = _measured(options, load)
+        if options.json is not None:
+            _write(options.json, to_json(result))
+        if options.html is not None:
+            _write(options.html, page(result))
+    if interrupts.came:
+        return _interrupted()
+    return 0 if result.verdict.is_valid else 1
+
+
+def _measured(options: Options, load: Load) -> Run | Capacity:
     result: Run | Capacity
     if options.find_capacity:
         result = _capacity(load, options.within_s, tell=lambda point: _tell(options, point_text(point)))
         print(capacity_text(result))
     else:
         with nullcontext() if options.quiet else Live(_plan(load), sys.stderr) as live:
-            result = run(load, live.window if live else lambda _: None)
+            result = run(load, live.window if live else lambda _: None, keeps_what_it_has=True)
         print(run_text(result))
-    if options.json is not None:
-        _write(options.json, to_json(result))
-    if options.html is not None:
-        _write(options.html, page(result))
-    return 0 if result.verdict.is_valid else 1
+    return result
 
 
 def _capacity(load: Load, within_s: float, tell: Callable[[CapacityPoint], None]) -> Capacity:
     """Vary the cameras; each has as many targets as the load says."""
-    timeout_s = min(load.timeout_s, max(_CAPACITY_TIMEOUT_S, 4 * load.period_s))
-    warm_up_s = min(load.warm_up_s, _CAPACITY_WARM_UP_S)
-    load = dataclasses.replace(load, headroom=False, repeats=1, timeout_s=timeout_s, warm_up_s=warm_up_s)
 
     def trial(cameras: int) -> Run:
         fit = _WINDOW_SENDS / (cameras * load.fps)
@@ -108,17 +108,20 @@ def _capacity(load: Load, within_s: float, tell: Callable[[CapacityPoint], None]
 
 def _compare(options: Options) -> int:
     a, b = (from_json(_read(path), Run) for path in options.compare or ())
-    return _compared(options, compare(a, b), a, b)
+    return _compared(options, a, b)
 
 
 def _against(options: Options, load: Load, against: str) -> int:
     plan = dataclasses.replace(_plan(load), windows=2 * load.windows * load.repeats)
     with nullcontext() if options.quiet else Live(plan, sys.stderr) as live:
         a, b = run_in_turns(load, against, live.window if live else lambda _: None)
-    return _compared(options, compare(a, b), a, b)
+    for path, one in zip(options.runs, (a, b), strict=False):
+        _write(path, to_json(one))
+    return _compared(options, a, b)
 
 
-def _compared(options: Options, comparison: Comparison, a: Run, b: Run) -> int:
+def _compared(options: Options, a: Run, b: Run) -> int:
+    comparison = compare(a, b)
     print(comparison_text(comparison))
     if options.json is not None:
         _write(options.json, to_json(comparison))
@@ -128,6 +131,8 @@ def _compared(options: Options, comparison: Comparison, a: Run, b: Run) -> int:
 
 
 def _chaos(options: Options, mode: str, load: Load) -> int:
+    wait = f"until what clients leave behind has outlived its {options.ttl_s:g} s"
+    _tell(options, f"{mode}: this may take {wait}; --ttl is the server's --template-ttl")
     if options.serve is not None:
         with signals_unwind(), served_process(options.serve, options.ttl_s) as server:
             aftermath = asyncio.run(run_restart(server, ttl_s=options.ttl_s))
@@ -145,6 +150,11 @@ def _plan(load: Load) -> Plan:
         windows=load.windows * load.repeats,
         max_windows=load.max_windows * load.repeats,
     )
+
+
+def _interrupted() -> int:
+    print("siamcorr-load: interrupted", file=sys.stderr)
+    return 128 + signal.SIGINT
 
 
 def _tell(options: Options, line: str) -> None:

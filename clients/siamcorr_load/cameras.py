@@ -24,6 +24,9 @@ from siamcorr_load.settings import Load
 
 __all__ = ["Caller", "Camera", "Correlator", "Seen", "Target"]
 
+_PATIENCE_S = 10.0
+"""What is made before anything is measured is waited for as long as this, in seconds."""
+
 
 class Correlator(Protocol):
     """A client, or a stream of one."""
@@ -101,6 +104,7 @@ class Camera:
         self.out = 0
         """How many correlate requests wait for an answer."""
         self._load, self._payload = load, payload
+        self._patience_s = max(load.timeout_s, _PATIENCE_S)
         self._caller, self._correlator = caller, correlator
         self._chance = random.Random(f"{load.seed} targets {number}")  # noqa: S311 - a load, not a secret
         self._targets: list[Target] = []
@@ -109,7 +113,8 @@ class Camera:
 
     async def open(self) -> None:
         """Make the templates."""
-        self._targets = [await self._create(target) for target in range(self._load.targets)]
+        targets = range(self._load.targets)
+        self._targets = [await self._create(target, self._patience_s) for target in targets]
 
     async def close(self) -> None:
         """Drop the templates that are left; a server that is gone has none."""
@@ -124,7 +129,7 @@ class Camera:
         for frame in range(self._payload.lessons):
             responses = await self._correlator.correlate(
                 [target.handle for target in self._targets],
-                timeout_s=self._load.timeout_s,
+                timeout_s=self._patience_s,
                 **self._payload.search(frame, is_lesson=True),
             )
             self._payload.learn(0, frame, responses)
@@ -177,9 +182,9 @@ class Camera:
         expected = self._payload.expected(target.number, variant, seen.frame)
         return None if expected is None else is_right(response, expected)
 
-    async def _create(self, number: int) -> Target:
+    async def _create(self, number: int, timeout_s: float) -> Target:
         source = self._payload.template(number, 0)
-        template = await self._caller.create_template(timeout_s=self._load.timeout_s, **source)
+        template = await self._caller.create_template(timeout_s=timeout_s, **source)
         target = Target(number, template.handle, {template.generation: 0})
         self._all.add(target)
         return target
@@ -190,7 +195,7 @@ class Camera:
 
     async def _replace(self, place: int) -> None:
         old = self._targets[place]
-        new = await self._create(old.number)
+        new = await self._create(old.number, self._load.timeout_s)
         if self._targets[place] is not old:  # another one was faster
             await self._drop(new)
             return

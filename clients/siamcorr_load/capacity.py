@@ -17,8 +17,9 @@ Rules:
   was no small pause which made it too much, or three too.
 
 The search says itself when its answer cannot be trusted: a wrong answer was given; there was no time to learn
-the limit; the generators were what gave out first; most windows fell into stalls of the machine; windows away
-from the line contradict the answer; or the server itself paused at loads that it can carry.
+the limit, or the search was cut short; nothing was answered at the end; the generators were what gave out
+first; most windows fell into stalls of the machine; windows away from the line contradict the answer; or the
+server itself paused at loads that it can carry.
 
 Rejected: reading the capacity off an overloaded server's throughput. It answers more requests than it answers
 in time. Also pooling all windows of a load: on a machine with other tenants one pause in ten seconds spoils
@@ -33,6 +34,7 @@ from dataclasses import dataclass, field
 
 from siamcorr.errors import InvalidArgument
 from siamcorr_load.capacity_doubts import doubts, notes
+from siamcorr_load.cut_short import CUTS, why_cut
 from siamcorr_load.results import INVALID, VALID, Capacity, CapacityPoint, Run, Verdict, Window
 from siamcorr_load.threshold import Threshold
 from siamcorr_load.windows import decides, is_carried, is_clear, is_in_time, proves
@@ -91,10 +93,12 @@ def find_capacity(
 
     Returns:
         Every trial in the order in which they were made, the answer, None where not even one target is
-        answered in time, the interval around it, and whether to believe it.
+        answered in time, the interval around it, and whether to believe it. A search that is cut short after
+        a trial (:mod:`siamcorr_load.cut_short`) gives what is known until then.
 
     Raises:
         InvalidArgument: names the argument that is out of its range.
+        SiamcorrError: the first trial could not be made.
     """
     if limit < 1:
         raise InvalidArgument.found("limit", repr(limit)[:80], "at least 1")
@@ -106,10 +110,16 @@ def find_capacity(
         raise InvalidArgument.found("precision", repr(precision)[:80], "above 0, below 1")
     search = _Search(run, targets_each, first, limit, precision, tell)
     end_s = clock() + within_s
-    while (cameras := search.next()) is not None and clock() < end_s:
-        if wrong := search.try_once(cameras).run.wrong_answers:
-            reason = f"wrong answers at {cameras * targets_each} targets: {wrong}"
-            return search.result(None, Verdict(INVALID, (reason,)))
+    try:
+        while (cameras := search.next()) is not None and clock() < end_s:
+            if wrong := search.try_once(cameras).run.wrong_answers:
+                reason = f"wrong answers at {cameras * targets_each} targets: {wrong}"
+                return search.result(None, Verdict(INVALID, (reason,)))
+    except CUTS as error:
+        if not search.points:
+            raise
+        said = notes(search.points, shares_machine)
+        return search.result(search.answer() or None, Verdict(INVALID, (why_cut(error),), tuple(said)))
     answer = search.answer()
     reasons = []
     if cameras is not None:

@@ -25,6 +25,10 @@ def generator_was_late(point: CapacityPoint) -> bool:
 def doubts(points: Sequence[CapacityPoint], answer: int, limit: int, shares_machine: bool) -> list[str]:
     """Return why the ``answer``, in targets, cannot be trusted, a sentence each."""
     found = []
+    if not _is_answered_at_the_end(points[-1]):
+        found.append(
+            f"nothing was answered at the end, with {points[-1].targets} targets: is the server gone?"
+        )
     refused = [point for point in points if not point.carried and point.targets > answer]
     if answer >= limit:
         found.append(f"all {answer} targets that were allowed were carried: the server may carry more")
@@ -37,6 +41,11 @@ def doubts(points: Sequence[CapacityPoint], answer: int, limit: int, shares_mach
     if len(windows) - len(proofs) > _STALLED * len(windows):
         found.append(f"the machine stood still in {len(windows) - len(proofs)} of {len(windows)} windows")
     return found + _contradictions(proofs, answer)
+
+
+def _is_answered_at_the_end(point: CapacityPoint) -> bool:
+    last = point.run.windows[-1:]
+    return all(window.ok or not window.sent for window in last)
 
 
 def _contradictions(proofs: Sequence[tuple[CapacityPoint, Window]], answer: int) -> list[str]:

@@ -7,7 +7,6 @@ others disagree.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,16 +14,19 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from siamcorr.errors import InternalError, InvalidArgument, ServerUnavailable
+from siamcorr.errors import InvalidArgument, ServerUnavailable
 from siamcorr_load import null_server
 from siamcorr_load.account import Reading, account_of, read_metrics
+from siamcorr_load.cut_short import CUTS, why_cut
 from siamcorr_load.intervals import intervals_of
 from siamcorr_load.machine import describe, resident_bytes
+from siamcorr_load.processes import process, receive
 from siamcorr_load.recorder import Tally
-from siamcorr_load.results import Memory, Repeat, Run, Window
+from siamcorr_load.results import INVALID, Memory, Repeat, Run, Verdict, Window
 from siamcorr_load.settings import Load
 from siamcorr_load.stalls import StallMeter
 from siamcorr_load.verdict import agree, judge
+from siamcorr_load.windows import calmest_s
 from siamcorr_load.worker import End, work
 
 __all__ = ["Enough", "Measured", "OnWindow", "agreeing", "measure", "measure_headroom", "run", "summary"]
@@ -35,7 +37,6 @@ OnWindow = Callable[[Window], None]
 Enough = Callable[[Sequence[Window]], bool]
 """Asked after each window whether these are enough."""
 
-_SPAWN = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
 _READY_S = 120.0
 _LEAD_S = 0.2
 _PATIENCE_S = 60.0
@@ -53,7 +54,13 @@ class Measured:
     metrics: tuple[Reading, Reading] | None = None
 
 
-def run(load: Load, on_window: OnWindow = lambda _: None, enough: Enough | None = None) -> Run:
+def run(
+    load: Load,
+    on_window: OnWindow = lambda _: None,
+    enough: Enough | None = None,
+    *,
+    keeps_what_it_has: bool = False,
+) -> Run:
     """Load the server, and say how it went.
 
     Args:
@@ -61,6 +68,8 @@ def run(load: Load, on_window: OnWindow = lambda _: None, enough: Enough | None 
         on_window: told each window.
         enough: when to end; without it when the load's windows agree, and a run whose windows never do cannot
             be believed.
+        keeps_what_it_has: if it is cut short (:mod:`siamcorr_load.cut_short`), return what was measured until
+            then, as a run that cannot be believed.
 
     Raises:
         ServerUnavailable: the server, or a generator, failed before anything could be measured.
@@ -69,17 +78,32 @@ def run(load: Load, on_window: OnWindow = lambda _: None, enough: Enough | None 
     load = dataclasses.replace(load, processes=min(load.processes, most))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     until = enough or agreeing(load)
-    repeats = [measure(load, on_window, until) for _ in range(load.repeats)]
-    reached = measure_headroom(load) if load.headroom else None
+    repeats: list[Measured] = []
+    seen: list[tuple[Tally, Window]] = []
+    try:
+        for _ in range(load.repeats):
+            seen.clear()
+            repeats.append(measure(load, on_window, until, seen))
+        seen.clear()
+        reached = measure_headroom(load) if load.headroom else None
+    except CUTS as error:
+        if not (keeps_what_it_has and (repeats or seen)):
+            raise
+        if seen:
+            tallies, windows = zip(*seen, strict=True)
+            repeats.append(Measured(tallies, windows))
+        found = summary(load, repeats, started=started, must_agree=False)
+        reasons = (why_cut(error), *found.verdict.reasons)
+        return dataclasses.replace(found, verdict=Verdict(INVALID, reasons, found.verdict.notes))
     return summary(load, repeats, started=started, null_per_s=reached, must_agree=enough is None)
 
 
 def measure_headroom(load: Load) -> float:
     """Return the requests a second that the same generators bring to a server that answers at once."""
-    with _process(null_server.serve) as pipe:
+    with process(null_server.serve) as pipe:
         closed = dataclasses.replace(
             load,
-            server=_receive(pipe, _READY_S),
+            server=receive(pipe, _READY_S),
             concurrency=4 * load.processes,
             life_s=None,
             update_every=0,
@@ -165,7 +189,16 @@ def _repeat(measured: Measured) -> Repeat:
     seconds = sum(window.seconds for window in measured.windows)
     p50, p90, p99, p999 = total.latency.percentiles((50, 90, 99, 99.9))
     sent = max(1, total.sent)
-    return Repeat(total.ok / seconds, p50, p99, total.on_time / sent, p90, p999, total.ok / sent)
+    return Repeat(
+        total.ok / seconds,
+        p50,
+        p99,
+        total.on_time / sent,
+        p90,
+        p999,
+        total.ok / sent,
+        calmest_s(measured.windows),
+    )
 
 
 def agreeing(load: Load) -> Enough:
@@ -173,25 +206,26 @@ def agreeing(load: Load) -> Enough:
     return lambda windows: len(windows) >= load.windows and agree(windows, load.tolerance)
 
 
-def measure(load: Load, on_window: OnWindow, enough: Enough) -> Measured:
-    """Load the server once."""
+def measure(
+    load: Load, on_window: OnWindow, enough: Enough, seen: list[tuple[Tally, Window]] | None = None
+) -> Measured:
+    """Load the server once. Each window is put into ``seen`` as it closes: what is there is not lost."""
+    seen = [] if seen is None else seen
     with _generators(load) as pipes, StallMeter() as meter:
         for pipe in pipes:
             _expect(pipe, "ready", _READY_S)
         start_s = time.monotonic() + _LEAD_S
         for pipe in pipes:
             pipe.send(("start", start_s))
-        tallies: list[Tally] = []
-        windows: list[Window] = []
         if load.metrics_url is not None:
             time.sleep(max(0.0, start_s + load.warm_up_s - time.monotonic()))
         before = _metrics(load)
         for tally in _windows(load, pipes):
-            end_s = start_s + load.warm_up_s + (len(windows) + 1) * load.window_s
-            tallies.append(tally)
-            windows.append(tally.window(load.window_s, meter.stalled_s(end_s - load.window_s, end_s)))
-            on_window(windows[-1])
-            if len(windows) >= load.max_windows or enough(windows):
+            end_s = start_s + load.warm_up_s + (len(seen) + 1) * load.window_s
+            window = tally.window(load.window_s, meter.stalled_s(end_s - load.window_s, end_s))
+            seen.append((tally, window))
+            on_window(window)
+            if len(seen) >= load.max_windows or enough([window for _, window in seen]):
                 break
         after = _metrics(load)
         server_bytes = resident_bytes(load.server_pid)
@@ -201,7 +235,8 @@ def measure(load: Load, on_window: OnWindow, enough: Enough) -> Measured:
     own_bytes = sum(end.own_bytes or 0 for end in ends) or None
     busy = max((end.busy for end in ends if end.busy is not None), default=None)
     metrics = (before, after) if before is not None and after is not None else None
-    return Measured(tuple(tallies), tuple(windows), own_bytes, server_bytes, busy, metrics)
+    tallies, windows = zip(*seen, strict=True)
+    return Measured(tallies, windows, own_bytes, server_bytes, busy, metrics)
 
 
 def _metrics(load: Load) -> Reading | None:
@@ -229,36 +264,11 @@ def _windows(load: Load, pipes: Sequence[Connection]) -> Iterator[Tally]:
 @contextmanager
 def _generators(load: Load) -> Iterator[list[Connection]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(_process(work, load, number)) for number in range(load.processes)]
-
-
-@contextmanager
-def _process(target: Callable[..., None], *arguments: object) -> Iterator[Connection]:
-    """Run ``target`` in a process of its own, which is told by the end of its pipe that it is not needed."""
-    here, there = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=target, args=(*arguments, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield here
-    finally:
-        here.close()
-        process.join(_PATIENCE_S / 6)
-        process.kill()
-        process.join()
-
-
-def _receive(pipe: Connection, patience_s: float) -> Any:
-    if not pipe.poll(patience_s):
-        raise ServerUnavailable(f"a generator said nothing within {patience_s:g} s")
-    try:
-        return pipe.recv()
-    except EOFError as error:
-        raise InternalError("a generator has ended by itself") from error
+        yield [stack.enter_context(process(work, load, number)) for number in range(load.processes)]
 
 
 def _expect(pipe: Connection, name: str, patience_s: float) -> Any:
-    found, value = _receive(pipe, patience_s)
+    found, value = receive(pipe, patience_s)
     if found == "failed":
         raise ServerUnavailable(value)
     if found != name:
@@ -268,7 +278,7 @@ def _expect(pipe: Connection, name: str, patience_s: float) -> Any:
 
 def _end(pipe: Connection) -> End | None:
     while True:
-        found, value = _receive(pipe, _PATIENCE_S)
+        found, value = receive(pipe, _PATIENCE_S)
         if found == "end":
             end: End = value
             return end

@@ -30,7 +30,8 @@ examples:
   siamcorr-load --chaos restart --serve "--device cpu" --ttl 10
 
 exit codes: 0 a valid run, 1 one that cannot be believed, a comparison that found worse, or a server that is
-not sound after chaos, 2 something is wrong with the command, or the server cannot be reached"""
+not sound after chaos, 2 something is wrong with the command, or the server cannot be reached, 130 after
+Ctrl-C, which reports what was measured until then; a second one ends at once"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,14 +41,17 @@ class _Parser(argparse.ArgumentParser):
 
 
 def command_parser() -> argparse.ArgumentParser:
-    """Return the parser; what is wrong with a single option it says itself."""
+    """Return the parser; what is wrong with a single option it says itself.
+
+    What is not given has no attribute: the defaults are those of :class:`siamcorr_load.settings.Load`.
+    """
     parser = _Parser(
         prog="siamcorr-load",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        argument_default=None,
+        argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--server", metavar="HOST:PORT", type=address, help="the server to load")
     parser.add_argument(
@@ -60,6 +64,13 @@ def command_parser() -> argparse.ArgumentParser:
         help="a second server: load both in turns, and compare",
     )
     parser.add_argument(
+        "--runs",
+        nargs=2,
+        metavar=("A.json", "B.json"),
+        type=Path,
+        help="with --against: keep both runs; --compare pairs them again",
+    )
+    parser.add_argument(
         "--find-capacity", action="store_true", help="find the most targets that are answered in time"
     )
     parser.add_argument(
@@ -67,7 +78,6 @@ def command_parser() -> argparse.ArgumentParser:
         dest="within_s",
         metavar="S",
         type=number(1, 86_400),
-        default=WITHIN_S,
         help=f"with --find-capacity: begin no trial later ({WITHIN_S:g} s)",
     )
     _add_load(parser.add_argument_group("the load"))
@@ -87,7 +97,11 @@ def command_parser() -> argparse.ArgumentParser:
         "--serve", metavar="FLAGS", help='for restart: run a siamcorr-server of our own, with FLAGS or ""'
     )
     chaos.add_argument(
-        "--ttl", dest="ttl_s", metavar="S", type=number(0, 86_400), default=600.0, help="the server's (600)"
+        "--ttl",
+        dest="ttl_s",
+        metavar="S",
+        type=number(0, 86_400),
+        help="with --chaos: the server's --template-ttl (600)",
     )
     return parser
 
@@ -95,9 +109,9 @@ def command_parser() -> argparse.ArgumentParser:
 def _add_load(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--cameras", metavar="N", type=count(), help="cameras (1; with --find-capacity begin with 8)")
-    add("--fps", metavar="RATE", type=number(0.1, 10_000), default=25.0, help="frames a second of each (25)")
-    add("--targets", metavar="M", type=count(most=4096), default=1, help="targets of each camera (1)")
-    add("--pattern", choices=PATTERNS, default="jittered", help="when frames are due (jittered)")
+    add("--fps", metavar="RATE", type=number(0.1, 10_000), help="frames a second of each (25)")
+    add("--targets", metavar="M", type=count(most=4096), help="targets of each camera (1)")
+    add("--pattern", choices=PATTERNS, help="when frames are due (jittered)")
     add("--concurrency", metavar="N", type=count(), help="a closed loop: N requests out, whatever is due")
     add(
         "--life",
@@ -110,21 +124,19 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
         "--update-every",
         metavar="N",
         type=count(least=0),
-        default=0,
         help="a template is updated each N frames",
     )
 
 
 def _add_payload(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--payload", choices=PAYLOADS, default="features", help="features, or frames (features)")
-    add("--kind", choices=KINDS, default="naive", help="the correlation, or the model's network (naive)")
+    add("--payload", choices=PAYLOADS, help="features, or frames (features)")
+    add("--kind", choices=KINDS, help="the correlation, or the model's network (naive)")
     add(
         "--template",
         dest="template_shape",
         metavar="C,h,w",
         type=shape(3),
-        default=(256, 6, 6),
         help="of features (256,6,6)",
     )
     add(
@@ -132,19 +144,17 @@ def _add_payload(group: argparse._ArgumentGroup) -> None:
         dest="search_shape",
         metavar="C,H,W",
         type=shape(3),
-        default=(256, 22, 22),
         help="of features (256,22,22)",
     )
-    add("--wire-dtype", choices=("float32", "float16"), default="float32", help="of features (float32)")
-    add("--map-dtype", choices=("float32", "float16"), default="float32", help="of responses (float32)")
-    add("--output", choices=("map", "peaks", "both"), default="map", help="what comes back (map)")
+    add("--wire-dtype", choices=("float32", "float16"), help="of features (float32)")
+    add("--map-dtype", choices=("float32", "float16"), help="of responses (float32)")
+    add("--output", choices=("map", "peaks", "both"), help="what comes back (map)")
     add("--model", metavar="NAME", help="for frames: a model of the server's")
     add("--frames", metavar="DIR", help="a folder of JPEG files; without it frames are drawn")
     add(
         "--frame-size",
         metavar="W,H",
         type=shape(2, least=64),
-        default=(640, 480),
         help="of drawn frames (640,480)",
     )
     add("--shared-memory", action="store_true", help="send through memory that the server shares")
@@ -153,34 +163,31 @@ def _add_payload(group: argparse._ArgumentGroup) -> None:
 
 def _add_measuring(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--processes", metavar="N", type=count(most=256), default=1, help="generator processes (1)")
+    add("--processes", metavar="N", type=count(most=256), help="generator processes (1)")
     add(
         "--warm-up",
         dest="warm_up_s",
         metavar="S",
         type=number(0, 3600),
-        default=2.0,
-        help="seconds left out (2)",
+        help="seconds left out (2; 1 with --find-capacity)",
     )
     add(
         "--window",
         dest="window_s",
         metavar="S",
         type=number(0.1, 3600),
-        default=2.0,
-        help="seconds of a window (2)",
+        help="seconds of a window (2; with --find-capacity at least)",
     )
-    add("--windows", metavar="N", type=count(least=3), default=3, help="windows at least (3)")
+    add("--windows", metavar="N", type=count(least=3), help="windows at least (3)")
     add(
         "--max-windows", metavar="N", type=count(least=3), help="windows until three agree (10, or --windows)"
     )
-    add("--tolerance", metavar="SHARE", type=number(0, 10), default=0.2, help="within which they agree (0.2)")
+    add("--tolerance", metavar="SHARE", type=number(0, 10), help="within which they agree (0.2)")
     add("--repeats", metavar="N", type=count(), help="do it all N times (1; with --against 8)")
     add(
         "--check-every",
         metavar="N",
         type=count(least=0),
-        default=10,
         help="check each Nth answer; 0: none (10)",
     )
     add(
@@ -194,10 +201,9 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
         dest="timeout_s",
         metavar="S",
         type=number(0.001, 3600),
-        default=10.0,
-        help="of a request (10)",
+        help="of a request (10; with --find-capacity 1, or 4 frame periods)",
     )
-    add("--seed", metavar="N", type=count(least=0), default=0, help="of all that is random (0)")
+    add("--seed", metavar="N", type=count(least=0), help="of all that is random (0)")
     add("--server-pid", metavar="PID", type=count(), help="the server's process, to tell its memory")
     add(
         "--metrics-url",

@@ -8,10 +8,20 @@ from collections.abc import Callable
 
 __all__ = ["address", "count", "number", "shape"]
 
+_MOST_PORT = 65_535
+
 
 def address(text: str) -> str:
-    """Read a server's address; the client's own refusal of a wrong one calls it a target."""
-    if ":" not in text or text.startswith(("http:", "https:")):
+    """Read a server's address; the client's own refusal of a wrong one calls it a target.
+
+    >>> [address(text) for text in ("camera7:50051", "[::1]:1", "dns:///camera7:1", "unix:/run/siamcorr")]
+    ['camera7:50051', '[::1]:1', 'dns:///camera7:1', 'unix:/run/siamcorr']
+    """
+    if text.startswith("unix"):
+        return text
+    host, _, port = text.rpartition(":")
+    is_port = port.isdecimal() and len(port) <= len(str(_MOST_PORT)) and 1 <= int(port) <= _MOST_PORT
+    if not (host and is_port) or host.startswith(("http:", "https:")):
         raise argparse.ArgumentTypeError(f"found {text!r:.80}, expected HOST:PORT")
     return text
 

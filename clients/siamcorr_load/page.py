@@ -36,10 +36,11 @@ _OPENS, _CLOSES = '<script type="application/json" id="result">', "</script>"
 def page(result: Run | Capacity) -> str:
     """Return the page of a run or of a search for the capacity."""
     if isinstance(result, Run):
-        head = _head(_run_title(result), _badge(result.verdict), _when(result), result.verdict)
-        return _page(result, _run_title(result), [head, *run_parts(result)])
+        title = _title(f"{count_text(result.target_updates_per_s)} target updates a second", result.verdict)
+        head = _head(title, _badge(result.verdict), _when(result), result.verdict)
+        return _page(result, title, [head, *run_parts(result)])
     fps = count_text(1 / result.period_s)
-    title = f"{count_text(result.answer or 0)} targets at {fps} fps"
+    title = _title(f"{count_text(result.answer or 0)} targets at {fps} fps", result.verdict)
     shown = _shown(result)
     parts = [_head(title, _badge(result.verdict), _when(shown.run), result.verdict)]
     parts += [tiles(_figures(result, shown)), _curve(result), _tried(result)]
@@ -99,8 +100,9 @@ def _list(sentences: Sequence[str], kind: str) -> str:
     return f'<ul class="wide {kind}">{each}</ul>' if each else ""
 
 
-def _run_title(run: Run) -> str:
-    return f"{count_text(run.target_updates_per_s)} target updates a second"
+def _title(figure: str, verdict: Verdict) -> str:
+    """Return a heading: a figure that nobody should quote does not stand first in it."""
+    return figure if verdict.is_valid else f"Not to be believed: {figure}"
 
 
 def _when(run: Run) -> str:

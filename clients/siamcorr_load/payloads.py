@@ -168,18 +168,26 @@ def _read(folder: Path, most: int = 64) -> list[bytes]:
         raise InvalidArgument.found(
             "frames", f"no JPEG file in {str(folder)!r:.80}", "a folder of JPEG files"
         )
-    return [_picture(path) for path in paths]
+    files, sizes = zip(*map(_picture, paths), strict=True)
+    for path, (width, height) in zip(paths, sizes, strict=True):
+        if (width, height) != sizes[0]:
+            expected = f"{sizes[0][0]}x{sizes[0][1]} pixels, as {paths[0].name} has"
+            raise InvalidArgument.found("frames", f"{path}: {width}x{height} pixels", expected)
+    return list(files)
 
 
-def _picture(path: Path) -> bytes:
+def _picture(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """Read a file that can be sent, and its width and height."""
     try:
         file = path.read_bytes()
         with Image.open(io.BytesIO(file)) as image:
             image.load()
+            return file, image.size
+    except Image.DecompressionBombError as error:
+        raise InvalidArgument.found("frames", f"{path}: {error}", "frames of a video") from error
     except OSError as error:  # Pillow's errors are of this kind too, without a strerror
         found = f"{path}: {error.strerror or 'no picture'}"
         raise InvalidArgument.found("frames", found, "a folder of JPEG files") from error
-    return file
 
 
 def _jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:

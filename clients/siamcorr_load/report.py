@@ -88,7 +88,8 @@ def capacity_text(capacity: Capacity) -> str:
     points = sorted(capacity.points, key=lambda point: point.targets)
     fps = count_text(1 / capacity.period_s)
     if capacity.answer is None:
-        answer = f"not one target is answered in time at {fps} fps"
+        is_known = capacity.verdict.is_valid
+        answer = f"not one target is answered in time at {fps} fps" if is_known else "capacity: not known"
     else:
         answer = f"capacity: {count_text(capacity.answer)} targets at {fps} fps"
         if capacity.low is not None:

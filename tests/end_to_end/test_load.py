@@ -28,7 +28,7 @@ def server() -> Iterator[ServerProcess]:
 @pytest.mark.parametrize(
     "flags",
     [
-        (*SMALL, "--cameras", "4", "--targets", "2", "--processes", "2"),
+        (*SMALL, "--cameras", "4", "--targets", "2", "--processes", "2", "--pattern", "burst"),
         (*SMALL, "--pattern", "poisson", "--stream", "--wire-dtype", "float16", "--map-dtype", "float16"),
         (*SMALL, "--kind", "depthwise", "--output", "peaks", "--life", "0.2", "--update-every", "2"),
         (
@@ -42,8 +42,6 @@ def server() -> Iterator[ServerProcess]:
             "--shared-memory",
             "--output",
             "both",
-            "--pattern",
-            "burst",
         ),
         ("--payload", "jpeg", "--frame-size", "160,120", "--targets", "2", "--life", "0.3"),
         ("--payload", "raw", "--frame-size", "160,120", "--output", "peaks", "--stream"),

@@ -113,6 +113,12 @@ def test_few_trials_are_needed(limit: int, first: int) -> None:
     assert len(Simulated(limit + 0.5).search(first).points) <= 30
 
 
+def test_on_average_fourteen_trials_are_needed() -> None:
+    chance = random.Random(1)
+    draws = [(int(2 ** chance.uniform(0, 12.3)) + 0.5, chance.randint(1, 300)) for _ in range(100)]
+    assert sum(len(Simulated(limit).search(first).points) for limit, first in draws) <= 15 * len(draws)
+
+
 @pytest.mark.parametrize("limit", [20.5, 70.5, 400.5])
 def test_on_a_noisy_machine_two_searches_agree_within_a_tenth_nine_times_in_ten(limit: float) -> None:
     servers = [

@@ -31,21 +31,18 @@ SERVER = ["--server", "127.0.0.1:1"]
         ([*SERVER, "--kind", "network"], "network expected --payload jpeg or raw"),
         ([*SERVER, "--frames", "video"], "expected --payload jpeg or raw"),
         ([*SERVER, "--template", "9,6,6"], "template: found 9 channels, expected 256"),
-        ([*SERVER, "--find-capacity", "--concurrency", "2"], "--find-capacity: not allowed"),
-        ([*SERVER, "--compare", "a", "b"], "--compare: not allowed"),
+        ([*SERVER, "--compare", "a", "b"], "--server: not allowed with argument --compare"),
         ([*SERVER, "--chaos", "restart"], "--serve: expected --chaos restart and --serve FLAGS"),
         (["--serve", ""], "--serve: expected --chaos restart and --serve FLAGS"),
-        ([*SERVER, "--chaos", "restart", "--serve", ""], "--serve: not allowed with argument --server"),
-        (
-            [*SERVER, "--against", "b:1", "--repeats", "2"],
-            "--against: expected a load alone, and --repeats 3",
-        ),
-        ([*SERVER, "--against", "b:1", "--find-capacity"], "--against: expected a load alone"),
-        ([*SERVER, "--against", "b:1", "--metrics-url", "http://b"], "--metrics-url: not allowed"),
+        ([*SERVER, "--chaos", "restart", "--serve", ""], "--server: not allowed with argument --serve"),
+        (["--chaos", "kill"], "found no server"),
+        (["--against", "b:1"], "found no server"),
+        ([*SERVER, "--against", "b:1", "--repeats", "2"], "--repeats: found 2, expected 3 or more"),
         ([*SERVER, "--camera", "2"], "unrecognized arguments: --camera"),
-        (["--server", "camera7"], "--server: found 'camera7', expected HOST:PORT"),
-        (["--compare", "a", "b", "--find-capacity"], "--compare: not allowed with argument --find-capacity"),
-        ([*SERVER, "--chaos", "kill", "--html", "a"], "--chaos: not allowed with argument --json or --html"),
+        *(
+            (["--server", bad], f"--server: found '{bad}', expected HOST:PORT")
+            for bad in ("camera7", "camera7:", ":50051", "camera7:0", "camera7:65536", "http://camera7:1")
+        ),
         ([*SERVER, "--windows", "5", "--max-windows", "4"], "found 4, expected --windows, 5, or more"),
     ],
 )
@@ -59,6 +56,83 @@ def test_what_is_wrong_is_told_in_one_line(
     assert says in line
 
 
+@pytest.mark.parametrize(
+    ("beside", "idle"),
+    [
+        ("--find-capacity", "--against b:1"),
+        ("--find-capacity", "--concurrency 2"),
+        ("--find-capacity", "--repeats 2"),
+        ("--find-capacity", "--windows 4"),
+        ("--find-capacity", "--max-windows 4"),
+        ("--find-capacity", "--tolerance 0.1"),
+        ("--find-capacity", "--no-headroom"),
+        ("--against b:1", "--max-windows 4"),
+        ("--against b:1", "--tolerance 0.1"),
+        ("--against b:1", "--no-headroom"),
+        ("--against b:1", "--metrics-url http://b"),
+        ("--against b:1", "--server-pid 1"),
+        ("--concurrency 2", "--pattern burst"),
+        ("--chaos kill", "--find-capacity"),
+        ("--chaos kill", "--against b:1"),
+        ("--chaos kill", "--html a"),
+        ("--chaos kill", "--cameras 2"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    beside: str, idle: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read_options([*SERVER, *idle.split(), *beside.split()])
+    assert ended.value.code == 2
+    says = f"argument {idle.split(maxsplit=1)[0]}: not allowed with argument {beside.split(maxsplit=1)[0]}\n"
+    assert capsys.readouterr().err.endswith(says)
+
+
+@pytest.mark.parametrize(
+    ("alone", "says"),
+    [
+        ("--within 9", "argument --within: expected --find-capacity beside it"),
+        ("--runs a b", "argument --runs: expected --against HOST:PORT beside it"),
+        ("--ttl 9", "argument --ttl: expected --chaos MODE beside it"),
+        ("--model hog", "argument --model: expected --payload jpeg or raw beside it"),
+        ("--frame-size 64,64", "argument --frame-size: expected --payload jpeg or raw beside it"),
+        ("--payload jpeg --search 9,9,9", "argument --search: expected --payload features beside it"),
+        (
+            "--payload jpeg --wire-dtype float16",
+            "argument --wire-dtype: expected --payload features beside it",
+        ),
+        ("--payload raw --frames a --frame-size 64,64", "--frame-size: not allowed with argument --frames"),
+        ("--payload raw --kind network --output map", "argument --output: not allowed with --kind network"),
+    ],
+)
+def test_an_option_says_what_it_needs_beside_it(
+    alone: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_options([*SERVER, *alone.split()])
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["find_capacity", "fps", "repeats"])
+def test_beside_a_comparison_of_files_nothing_of_a_load_is_allowed(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option = {"find_capacity": ["--find-capacity"]}.get(name, [f"--{name}", "5"])
+    with pytest.raises(SystemExit):
+        read_options(["--compare", "a", "b", *option])
+    assert f"argument {option[0]}: not allowed with argument --compare" in capsys.readouterr().err
+
+
+def test_a_search_has_defaults_of_its_own_and_takes_what_is_given() -> None:
+    load = read_options([*SERVER, "--find-capacity", "--fps", "2"]).load
+    assert load is not None
+    assert (load.cameras, load.warm_up_s, load.timeout_s, load.headroom) == (8, 1.0, 2.0, False)
+    given = ["--fps", "2", "--warm-up", "5", "--timeout", "7", "--cameras", "3"]
+    load = read_options([*SERVER, "--find-capacity", *given]).load
+    assert load is not None
+    assert (load.cameras, load.warm_up_s, load.timeout_s) == (3, 5.0, 7.0)
+
+
 def test_so_many_windows_as_are_asked_for_are_allowed() -> None:
     load = read_options([*SERVER, "--windows", "20"]).load
     assert load is not None
@@ -68,7 +142,7 @@ def test_so_many_windows_as_are_asked_for_are_allowed() -> None:
 def test_what_cannot_be_written_is_told_before_the_load(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("siamcorr_load.__main__.run", lambda *_: pytest.fail("there was a load"))
+    monkeypatch.setattr("siamcorr_load.__main__.run", lambda *_, **__: pytest.fail("there was a load"))
     assert main([*SERVER, "--json", str(tmp_path / "a.json"), "--html", str(tmp_path)]) == 2
     assert "expected a file to write" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -109,6 +183,25 @@ def test_a_frame_that_is_no_picture_is_named(payload: str, tmp_path: Path) -> No
     (tmp_path / "0001.jpg").write_text("none")
     with pytest.raises(InvalidArgument, match=r"0001\.jpg: no picture"):
         payload_for(Load(server="", payload=payload, frames=str(tmp_path)))
+
+
+def test_frames_of_different_sizes_are_named(tmp_path: Path) -> None:
+    for number, size in enumerate([(96, 64), (96, 64), (64, 96)]):
+        drawn = payload_for(Load(server="", payload="jpeg", frame_size=size)).search(0)["image"]
+        assert isinstance(drawn, bytes)
+        (tmp_path / f"000{number}.jpg").write_bytes(drawn)
+    says = r"found .*0002\.jpg: 64x96 pixels, expected 96x64 pixels, as 0000\.jpg has"
+    with pytest.raises(InvalidArgument, match=says):
+        payload_for(Load(server="", payload="jpeg", frames=str(tmp_path)))
+
+
+def test_a_frame_that_would_fill_the_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = payload_for(Load(server="", payload="jpeg", frame_size=(64, 64))).search(1)["image"]
+    assert isinstance(drawn, bytes)
+    (tmp_path / "0001.jpg").write_bytes(drawn)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 9)
+    with pytest.raises(InvalidArgument, match=r"0001\.jpg: Image size"):
+        payload_for(Load(server="", payload="jpeg", frames=str(tmp_path)))
 
 
 def test_frames_of_a_folder_are_sent_as_they_are(tmp_path: Path) -> None:
@@ -172,10 +265,16 @@ def test_two_servers_are_compared_turn_by_turn(
 
     monkeypatch.setattr("siamcorr_load.turns.measure", scripted)
     shown = tmp_path / "difference.html"
-    command = ["--server", "a:1", "--against", "b:1", "--quiet", "--html", str(shown)]
+    kept = [str(tmp_path / name) for name in ("a.json", "b.json")]
+    command = ["--server", "a:1", "--against", "b:1", "--quiet", "--html", str(shown), "--runs", *kept]
     assert main(command) == 1
     assert order == ["a:1", "b:1", "b:1", "a:1"] * 4
-    assert capsys.readouterr().out.splitlines()[-1] == "worse"
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == "worse"
+    assert main(["--compare", *kept]) == 1
+    assert capsys.readouterr().out == said
+    assert main(["--compare", *reversed(kept)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "better"
     assert "b:1" in shown.read_text(encoding="utf-8")
     order.clear()
     assert main([*command[:3], "a:1", *command[4:]]) == 0

@@ -76,6 +76,18 @@ def test_why_a_result_cannot_be_trusted_stands_at_the_top() -> None:
     assert "<li>too noisy</li>" in text[: text.index('class="tiles"')]
 
 
+@pytest.mark.parametrize("result", [RUN, CAPACITY])
+def test_the_heading_of_a_result_that_cannot_be_trusted_says_that_before_its_figure(
+    result: Run | Capacity,
+) -> None:
+    figure = "1,995 target updates a second" if isinstance(result, Run) else "80 targets at 25 fps"
+    assert f"<h1>{figure}</h1>" in page(result)
+    text = page(dataclasses.replace(result, verdict=Verdict("invalid", ("too noisy",))))
+    assert f"<h1>Not to be believed: {figure}</h1>" in text
+    assert f"<title>Not to be believed: {figure} - siamcorr-load</title>" in text
+    assert f"<h1>{figure}" not in text
+
+
 def test_what_to_know_of_a_result_stands_there_and_is_no_reproach() -> None:
     noted = dataclasses.replace(RUN, verdict=Verdict(notes=("one machine for both",)))
     text = page(noted)

@@ -9,7 +9,7 @@ import pytest
 
 from load_runs import CAPACITY, EMPTY, NOTHING, RUN, SLOW, TOLD
 from siamcorr_load.report import capacity_text, comparison_text, point_text, run_text
-from siamcorr_load.results import CapacityPoint, Comparison, ComparisonRow
+from siamcorr_load.results import CapacityPoint, Comparison, ComparisonRow, Verdict
 
 
 def test_the_servers_own_figures_and_the_repeats_are_written_as_text() -> None:
@@ -54,7 +54,9 @@ def test_a_capacity_is_written_as_text() -> None:
         "160 targets: 1,995 updates/s, p50 11.1 ms, p99 310 ms, on time 20.0 %, windows in time 0 of 3, "
         "not carried"
     )
-    assert "not one target is answered in time at 25 fps" in capacity_text(NOTHING)
+    assert "capacity: not known" in capacity_text(NOTHING)
+    believed = dataclasses.replace(NOTHING, verdict=Verdict())
+    assert "not one target is answered in time at 25 fps" in capacity_text(believed)
 
 
 def test_a_generator_that_was_late_stands_beside_its_run() -> None:
