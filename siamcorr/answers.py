@@ -70,7 +70,8 @@ class Timings:
     ``prepare_s``: decoding and cropping a frame. ``queue_s``: waiting for the device. ``embed_s``: from crops
     to features. ``compute_s``: correlation, head and peaks. ``copy_s``: upload and download. A launch is
     shared, so these are its times and not a share of them; ``batch_pairs`` is the number of pairs in it.
-    ``plan`` is how the correlation was computed: ``direct``, ``matmul``, ``fft``...
+    ``plan`` is how the correlation was computed: ``direct``, ``matmul``, ``fft``... ``compile_s`` is the part
+    of ``compute_s`` that went into compiling code for a shape that was new.
     """
 
     prepare_s: float = 0.0
@@ -80,12 +81,14 @@ class Timings:
     copy_s: float = 0.0
     batch_pairs: int = 0
     plan: str = ""
+    compile_s: float = 0.0
 
     def then(self, other: Timings) -> Timings:
         """Join the times of two launches of one request: work adds up, waiting overlaps.
 
-        >>> Timings(queue_s=1.0, compute_s=2.0, batch_pairs=3).then(Timings(queue_s=4.0, compute_s=1.0))
-        Timings(prepare_s=0.0, queue_s=4.0, embed_s=0.0, compute_s=3.0, copy_s=0.0, batch_pairs=3, plan='')
+        >>> both = Timings(queue_s=1.0, compute_s=2.0).then(Timings(queue_s=4.0, compute_s=1.0))
+        >>> both.queue_s, both.compute_s
+        (4.0, 3.0)
         """
         return Timings(
             prepare_s=self.prepare_s + other.prepare_s,
@@ -95,6 +98,7 @@ class Timings:
             copy_s=self.copy_s + other.copy_s,
             batch_pairs=max(self.batch_pairs, other.batch_pairs),
             plan=", ".join(dict.fromkeys(plan for plan in (self.plan, other.plan) if plan)),
+            compile_s=self.compile_s + other.compile_s,
         )
 
 

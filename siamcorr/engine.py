@@ -114,8 +114,8 @@ class Engine(BlockingCalls):
         self._frames = Lane[PrepareTask](
             "frames", limits, self._prepare, threads=settings.decode_threads, clock=clock
         )
-        launcher = Launcher(device, self._models, self._bank, settings, clock, on_launch=on_launch)
-        self._device = Lane[Any]("device", limits, launcher.serve, threads=1, clock=clock)
+        self._launcher = Launcher(device, self._models, self._bank, settings, clock, on_launch=on_launch)
+        self._device = Lane[Any]("device", limits, self._launcher.serve, threads=1, clock=clock)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -202,8 +202,8 @@ class Engine(BlockingCalls):
         """Count everything, at this moment."""
         with self._changed:
             requests = len(self._requests)
-        lanes = self._frames.stats(), self._device.stats()
-        return EngineStats(requests, *lanes, self._bank.stats(), self._allocated_bytes())
+        parts = self._frames.stats(), self._device.stats(), self._bank.stats()
+        return EngineStats(requests, *parts, self._allocated_bytes(), self._launcher.compilations)
 
     def check_invariants(self) -> None:
         """Raise InternalError if queues, bank and calls contradict each other. Meant for an idle moment."""

@@ -28,6 +28,7 @@ from siamcorr.device import Device
 from siamcorr.embed import Model, network_of
 from siamcorr.errors import InternalError, InvalidArgument, SiamcorrError
 from siamcorr.ops import batched_peaks
+from siamcorr.ops.kernel import Compilations, compilations
 from siamcorr.passes import Pass
 from siamcorr.peaks import Peak
 from siamcorr.prepared_templates import PreparedTemplates
@@ -70,7 +71,10 @@ class Launched:
 
 
 class Launcher:
-    """Computes on ``device``, and writes new templates into ``bank``."""
+    """Computes on ``device``, and writes new templates into ``bank``.
+
+    ``compilations`` are those of all launches so far.
+    """
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class Launcher:
             clock: monotonic seconds.
             on_launch: told of every launch.
         """
+        self.compilations = Compilations()
         self._on_launch = on_launch
         self._device, self._models, self.bank = device, models, bank
         self._check_finite, self._clock = settings.check_finite, clock
@@ -103,6 +108,7 @@ class Launcher:
         """Return for each task of a batch what came of it: :class:`Launched`, new templates, or an error."""
         with torch.inference_mode():
             outcomes = self._computed(tasks)
+        self.compilations = compilations()  # of this thread, which does nothing else
         if self._on_launch is not None:
             try:
                 self._on_launch(tasks, outcomes)
@@ -132,8 +138,7 @@ class Launcher:
         dtype = _MAP_DTYPES[key.dtype]
         maps = {name: self._device.download(tensor.to(dtype)) for name, tensor in found.items()}
         watch.stop("copy_s")
-        pairs = sum(task.size for task in tasks)
-        timings = Timings(**watch.seconds, batch_pairs=pairs, plan=network.plan)
+        timings = watch.timings(sum(task.size for task in tasks), network.plan)
         return [
             Launched(
                 task,
@@ -167,7 +172,7 @@ class Launcher:
         if output.kind != "peaks":
             maps = list(self._device.download(response.to(_MAP_DTYPES[output.map_dtype])))
         watch.stop("copy_s")
-        timings = Timings(**watch.seconds, batch_pairs=len(response), plan=chosen.name)
+        timings = watch.timings(len(response), chosen.name)
         return [
             Launched(task, maps[start : start + task.size], peaks[start : start + task.size], timings)
             for task, start in _with_starts(tasks)
@@ -230,15 +235,20 @@ class _Watch:
     """Seconds spent in each stage of a launch."""
 
     def __init__(self, clock: Callable[[], float], device: Device) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._clock, self._device = clock, device
+        self._compiled_s = compilations().seconds
         self._since_s = clock()
 
     def stop(self, stage: str) -> None:
         self._device.settle()
         now_s = self._clock()
-        self.seconds[stage] += now_s - self._since_s
+        self._seconds[stage] += now_s - self._since_s
         self._since_s = now_s
+
+    def timings(self, pairs: int, plan: str) -> Timings:
+        compile_s = compilations().seconds - self._compiled_s
+        return Timings(**self._seconds, batch_pairs=pairs, plan=plan, compile_s=compile_s)
 
 
 def _with_starts(tasks: Sequence[CorrelateTask]) -> Iterator[tuple[CorrelateTask, int]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from siamcorr.bank import BankStats
 from siamcorr.lane import LaneStats
+from siamcorr.ops.kernel import Compilations
 
 __all__ = ["EngineStats"]
 
@@ -15,7 +16,7 @@ class EngineStats:
     """Calls that have not ended, the two queues, and the bank. ``device.batches`` counts launches.
 
     ``device_bytes`` is what all tensors of this process take on the device; None on the CPU, where torch does
-    not count.
+    not count. ``compilations`` are those of kernels for new shapes, for which launches had to wait.
     """
 
     requests: int
@@ -23,3 +24,4 @@ class EngineStats:
     device: LaneStats
     bank: BankStats
     device_bytes: int | None
+    compilations: Compilations

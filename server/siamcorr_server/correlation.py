@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from siamcorr import Engine
+from siamcorr.calls import NETWORK
 from siamcorr.errors import Draining, SiamcorrError
 from siamcorr.v1 import correlation_service_pb2_grpc as rpc
 from siamcorr.wire.correlation import seal_correlate_response
@@ -73,5 +74,7 @@ class CorrelationService(rpc.CorrelationServiceServicer):
             use, payload = self._memory.use(opened.shared)
             seal = use.seal
         call = opened.read(payload)
-        current_call().templates += len(call.templates)
+        known = current_call()
+        known.templates += len(call.templates)
+        known.kind = NETWORK if call.is_network else call.correlation.kind
         return Submitted(self._engine.submit_correlate(call, deadline_s), seal)

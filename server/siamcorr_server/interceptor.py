@@ -30,7 +30,7 @@ from typing import Any, NoReturn, TypeAlias, cast
 import grpc
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
-from siamcorr.answers import Response
+from siamcorr.answers import Response, Timings
 from siamcorr.errors import QueueFull, SiamcorrError
 from siamcorr_server.logs import LeanRecord
 from siamcorr_server.observers import Finished, Observers
@@ -57,16 +57,19 @@ _current: ContextVar[Call] = ContextVar("call")
 class Call:
     """What is known of a call. ``method`` is its full name; ``deadline_s`` is in monotonic seconds, or None.
 
-    Handlers fill in what the log line tells: the number of templates, and of a stream the number of requests
-    and how many of them failed. ``unread_bytes`` are those of the answer, until gRPC has written it.
+    Handlers fill in what the log line tells: the number of templates, the kind of correlation, and of a
+    stream the number of requests and how many of them failed. ``peer`` tells the caller's address.
+    ``unread_bytes`` are those of the answer, until gRPC has written it.
     """
 
     id: str
     method: str
     deadline_s: float | None
+    peer: Callable[[], str]
     metadata: Mapping[str, str | bytes] = field(default_factory=dict)
     observers: Observers = field(default_factory=Observers)
     templates: int = 0
+    kind: str = ""
     requests: int = 0
     failed: int = 0
     unread_bytes: int = 0
@@ -82,19 +85,8 @@ class Call:
         """Tell the observers of a request that has ended: the call, or one of a stream's."""
         if self.observers:
             timings, ended_s = answered[0].timings if answered else None, time.monotonic()
-            self.observers.finished(
-                Finished(
-                    method=self.method,
-                    request_id=self.id,
-                    code=code,
-                    began_s=began_s,
-                    ended_s=ended_s,
-                    pairs=len(answered),
-                    timings=timings,
-                    error=error,
-                    metadata=self.metadata,
-                )
-            )
+            known = began_s, ended_s, len(answered), timings, error, self.metadata
+            self.observers.finished(Finished(self.method, self.id, code, *known))
 
 
 def current_call() -> Call:
@@ -140,7 +132,9 @@ class Interceptor:
 
     async def _handle(self, method: str, handle: Any, request: Any, context: Context) -> Any:
         metadata = dict(context.invocation_metadata() or ())
-        call = Call(_request_id(metadata), method, _deadline_s(context), metadata, self._observers)
+        call = Call(
+            _request_id(metadata), method, _deadline_s(context), context.peer, metadata, self._observers
+        )
         _current.set(call)
         self._track(call)
         context.set_trailing_metadata(((REQUEST_ID, call.id),))
@@ -237,9 +231,21 @@ def _ended(call: Call, code: grpc.StatusCode, start_s: float, error: Exception |
     """Log a call and tell the observers, once its answer is ready."""
     if not call.requests or code is not grpc.StatusCode.OK:  # a stream has told of its requests
         call.finished(code, start_s, call.answered, error)
+    level = _LEVELS.get(code, logging.INFO)
+    if _log.isEnabledFor(level):
+        fields = _fields(call, code, start_s)
+        if code is grpc.StatusCode.INTERNAL:
+            _log.log(level, "call", extra={"fields": fields}, exc_info=error)
+        else:
+            _log.handle(LeanRecord(_log.name, level, "call", fields))
     call.answered = ()  # its maps are in the answer by now
+
+
+def _fields(call: Call, code: grpc.StatusCode, start_s: float) -> dict[str, object]:
+    """Return what the log line tells of a call. Stages that took no part are left out."""
     fields: dict[str, object] = {
         "request_id": call.id,
+        "peer": call.peer(),
         "method": call.method.rpartition("/")[2],
         "code": code.name,
         "duration_ms": round((time.monotonic() - start_s) * 1e3, 3),
@@ -247,8 +253,24 @@ def _ended(call: Call, code: grpc.StatusCode, start_s: float, error: Exception |
     }
     if call.requests:
         fields |= {"requests": call.requests, "failed": call.failed}
-    level = _LEVELS.get(code, logging.INFO)
-    if code is grpc.StatusCode.INTERNAL:
-        _log.log(level, "call", extra={"fields": fields}, exc_info=error)
-    elif _log.isEnabledFor(level):
-        _log.handle(LeanRecord(_log.name, level, "call", fields))
+    elif call.kind:
+        fields["kind"] = call.kind
+    if call.answered:
+        timings = call.answered[0].timings
+        fields["pairs"], fields["batch_pairs"] = len(call.answered), timings.batch_pairs
+        fields["plan"] = timings.plan
+        for name, seconds in _stages(timings):
+            if seconds:
+                fields[name] = round(seconds * 1e3, 3)
+    return fields
+
+
+def _stages(timings: Timings) -> Sequence[tuple[str, float]]:
+    return (
+        ("prepare_ms", timings.prepare_s),
+        ("queue_ms", timings.queue_s),
+        ("embed_ms", timings.embed_s),
+        ("compute_ms", timings.compute_s),
+        ("compile_ms", timings.compile_s),
+        ("copy_ms", timings.copy_s),
+    )

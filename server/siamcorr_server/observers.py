@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 import grpc
 
@@ -25,9 +25,8 @@ __all__ = ["Finished", "Observer", "Observers"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A request that has ended.
+class Finished(NamedTuple):
+    """A request that has ended. A tuple, because one is made of every request.
 
     ``method`` is its full name, ``package.Service/Method``; ``began_s``, ``ended_s`` are monotonic seconds.
     ``pairs`` and ``timings`` are there if it was a correlation that was answered; ``error`` is what it failed
@@ -42,7 +41,7 @@ class Finished:
     pairs: int = 0
     timings: Timings | None = None
     error: BaseException | None = None
-    metadata: Mapping[str, str | bytes] = field(default_factory=dict)
+    metadata: Mapping[str, str | bytes] = MappingProxyType({})
 
 
 class Observer(Protocol):

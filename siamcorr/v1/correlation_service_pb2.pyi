@@ -170,7 +170,7 @@ class Result(_message.Message):
     def __init__(self, template: _Optional[str] = ..., generation: _Optional[int] = ..., map: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., peaks: _Optional[_Iterable[_Union[Peak, _Mapping]]] = ..., map_to_frame: _Optional[_Union[MapToFrame, _Mapping]] = ..., maps: _Optional[_Iterable[_Union[_tensor_pb2.Tensor, _Mapping]]] = ...) -> None: ...
 
 class Timings(_message.Message):
-    __slots__ = ("prepare_s", "queue_s", "embed_s", "compute_s", "copy_s", "batch_pairs", "plan")
+    __slots__ = ("prepare_s", "queue_s", "embed_s", "compute_s", "copy_s", "batch_pairs", "plan", "compile_s")
     PREPARE_S_FIELD_NUMBER: _ClassVar[int]
     QUEUE_S_FIELD_NUMBER: _ClassVar[int]
     EMBED_S_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +178,7 @@ class Timings(_message.Message):
     COPY_S_FIELD_NUMBER: _ClassVar[int]
     BATCH_PAIRS_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
+    COMPILE_S_FIELD_NUMBER: _ClassVar[int]
     prepare_s: float
     queue_s: float
     embed_s: float
@@ -185,7 +186,8 @@ class Timings(_message.Message):
     copy_s: float
     batch_pairs: int
     plan: str
-    def __init__(self, prepare_s: _Optional[float] = ..., queue_s: _Optional[float] = ..., embed_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., copy_s: _Optional[float] = ..., batch_pairs: _Optional[int] = ..., plan: _Optional[str] = ...) -> None: ...
+    compile_s: float
+    def __init__(self, prepare_s: _Optional[float] = ..., queue_s: _Optional[float] = ..., embed_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., copy_s: _Optional[float] = ..., batch_pairs: _Optional[int] = ..., plan: _Optional[str] = ..., compile_s: _Optional[float] = ...) -> None: ...
 
 class CorrelateResponse(_message.Message):
     __slots__ = ("results", "timings", "padding", "shared", "payload")

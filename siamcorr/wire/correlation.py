@@ -240,6 +240,7 @@ def _write_timings(message: pb.Timings, timings: Timings) -> None:
     message.copy_s = timings.copy_s
     message.batch_pairs = timings.batch_pairs
     message.plan = timings.plan
+    message.compile_s = timings.compile_s
 
 
 def _read_timings(message: pb.Timings) -> Timings:
@@ -251,4 +252,5 @@ def _read_timings(message: pb.Timings) -> Timings:
         copy_s=message.copy_s,
         batch_pairs=message.batch_pairs,
         plan=message.plan,
+        compile_s=message.compile_s,
     )

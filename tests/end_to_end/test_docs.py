@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import logging
 import re
 import runpy
 import shutil
@@ -23,9 +24,10 @@ from pages import MAINS, blocks, commands, flags_in, help_of, read_commands, run
 from scraped import door_of
 from servers import RunningServer, serving
 from siamcorr import EngineSettings
-from siamcorr.errors import BY_REASON
+from siamcorr.errors import BY_REASON, InvalidArgument
 from siamcorr.v1 import correlation_service_pb2, shared_memory_service_pb2, template_service_pb2
 from siamcorr_client import Client
+from siamcorr_server.logs import JsonFormatter, TextFormatter
 from siamcorr_server.status import CODES
 
 PAGES = tuple(sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
@@ -53,11 +55,56 @@ def test_the_timing_of_calls_says_what_most_of_a_slow_one_is(
             server,
             SLOW,
         )
-    assert set(own["stages"]) == {"prepare", "queue", "embed", "compute", "copy", "outside"}
+    assert set(own["stages"]) == {"prepare", "queue", "embed", "compute", "compile", "copy", "outside"}
     assert own["whole_s"] == pytest.approx(sum(own["stages"].values()))
     assert capsys.readouterr().out.rstrip().endswith(f"most of it {own['worst']}")
-    rows = re.findall(r"^\| `(\w+)`", SLOW.partition("## 2.")[2].partition("## 3.")[0], re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)`", SLOW.partition("### C")[2].partition("\n## ")[0], re.MULTILINE)
     assert set(rows) == set(own["stages"])
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="no awk")
+def test_the_log_tells_whose_calls_held_the_device(
+    server: RunningServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    _, of_server, by_peer, from_json = blocks(SLOW, "sh")
+    with Client(server.address) as huge, Client(server.address) as small:
+        template = huge.create_template(np.ones((64, 6, 6), np.float32))
+        for _ in range(3):
+            huge.correlate([template] * 32, features=np.ones((64, 40, 40), np.float32))
+        small.correlate(template, features=np.ones((64, 8, 8), np.float32))
+        with pytest.raises(InvalidArgument):
+            small.correlate(template, features=np.ones((1, 8, 8), np.float32))
+    lines = [record for record in caplog.records if record.getMessage() == "call"]
+    (tmp_path / "server.log").write_text("".join(f"{TextFormatter().format(line)}\n" for line in lines))
+    assert re.fullmatch(r"p50 [\d.]+ p99 [\d.]+\n", shell(of_server, tmp_path))
+    first, second = (line.split() for line in shell(by_peer, tmp_path).splitlines())
+    names = ("held", "most", "compile", "decode", "calls", "failed", "pairs/call")
+    assert (*first[0:14:2], *second[0:14:2]) == names * 2
+    assert int(first[1]) > int(second[1])
+    assert (first[9], first[11], second[9], second[11]) == ("4", "0", "2", "1")
+    assert (first[13], second[13]) == ("24.0", "0.5")
+    if shutil.which("jq"):
+        text = (tmp_path / "server.log").read_text()
+        (tmp_path / "server.log").write_text("".join(f"{JsonFormatter().format(line)}\n" for line in lines))
+        told = [line.partition(" call ")[2] for line in text.splitlines()]
+        assert [line.partition("request_id=")[2] for line in shell(from_json, tmp_path).splitlines()] == [
+            line.partition("request_id=")[2] for line in told
+        ]
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="no awk")
+def test_what_counters_grow_by_is_told_by_the_second(tmp_path: Path) -> None:
+    (tmp_path / "before").write_text('a_total{b="c"} 30.0\nd_sum 1\n')
+    (tmp_path / "after").write_text('a_total{b="c"} 90.0\nd_sum 1\nnew_count 15\n')
+    last = blocks(SLOW, "sh")[0].splitlines()[-1]
+    grown = [line.split() for line in shell(last, tmp_path).splitlines()]
+    assert grown == [["2.0000", 'a_total{b="c"}'], ["0.5000", "new_count"]]
+
+
+def shell(script: str, folder: Path) -> str:
+    done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def test_the_message_of_the_contract_is_what_is_sent() -> None:

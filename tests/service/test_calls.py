@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (  # ty
     ProtoReflectionDescriptorDatabase,
 )
 
-from gates import held
+from gates import IMAGE, held
 from servers import Refusal, RunningServer, Stubs, secret_fault
 from siamcorr.checks import create_call
 from siamcorr.v1 import template_service_pb2 as pb
@@ -22,6 +22,7 @@ from whole_messages import create_request
 
 Z = np.random.default_rng(0).standard_normal((8, 3, 3), np.float32)
 X = np.random.default_rng(1).standard_normal((8, 7, 7), np.float32)
+BOX = (10.0, 10.0, 20.0, 20.0)
 LIST = pb.ListTemplatesRequest()
 
 
@@ -60,6 +61,32 @@ def test_a_call_logs_one_line_without_handles(
     assert len({line["request_id"] for line in lines}) == 3
     assert template.handle not in str(lines) + caplog.text
     assert "tpl_" not in caplog.text
+
+
+def test_the_line_of_an_answered_correlation_says_what_it_was_and_where_its_time_went(
+    server: RunningServer, stubs: Stubs, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    (template,) = stubs.create(Z)
+    (made,) = stubs.create(image=IMAGE, boxes=[BOX], model="gate")
+    answers = [
+        *stubs.correlate([template] * 3, features=X, kind="depthwise"),
+        *stubs.correlate(made, image=IMAGE, box=BOX),
+    ]
+    Refusal.of(stubs.correlate, template, features=X[:2])
+    *created, features, frame, refused = call_fields(caplog)
+    assert all(line["peer"].startswith("ipv4:127.0.0.1:") for line in (*created, features))
+    assert all("kind" not in line and "pairs" not in line for line in created)
+    assert (features["kind"], features["pairs"], features["batch_pairs"]) == ("depthwise", 3, 3)
+    assert (frame["kind"], frame["pairs"]) == ("naive", 1)
+    for line, told in ((features, answers[0].timings), (frame, answers[-1].timings)):
+        assert line["plan"] == told.plan
+        stages = ("prepare", "queue", "embed", "compute", "compile", "copy")
+        told_ms = {f"{stage}_ms": round(getattr(told, f"{stage}_s") * 1e3, 3) for stage in stages}
+        assert {name: line.get(name, 0) for name in told_ms} == told_ms
+    assert {"prepare_ms", "embed_ms"} <= frame.keys() - features.keys()
+    assert refused["kind"] == "naive"
+    assert "pairs" not in refused
 
 
 def test_a_cancelled_call_is_logged_as_one(

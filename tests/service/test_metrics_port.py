@@ -103,7 +103,7 @@ def test_without_prometheus_client_the_extra_that_brings_it_is_told(
     for name in [name for name in sys.modules if name.startswith("siamcorr_server.metrics")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    assert main(["--listen", LISTEN, "--metrics", LISTEN]) == 1
+    assert main(["--listen", LISTEN, "--metrics", LISTEN]) == 2
     expected = "siamcorr-server needs prometheus_client: pip install 'siamcorr[server]'\n"
     assert capsys.readouterr().err == expected
 

@@ -21,7 +21,9 @@ def stream_of(requests: AsyncIterator[bytes], write: Write, *, window: int = 4) 
     done: Future[list[Response]] = Future()
     done.set_result([Response("template", 1, None)])
     read = partial(CorrelateAsked, submit=lambda *_: Submitted(done), max_message_bytes=1000)
-    return Stream(Call("id", "CorrelateStream", None), requests, write, read=read, window=window)
+    return Stream(
+        Call("id", "CorrelateStream", None, peer=lambda: ""), requests, write, read=read, window=window
+    )
 
 
 def request(id_: int) -> bytes:

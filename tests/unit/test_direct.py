@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from siamcorr import Engine, EngineSettings
 from siamcorr.ops import one_search_pays, xcorr, xcorr_reference
 from siamcorr.ops.direct import DIRECT
-from siamcorr.ops.kernel import compiled, is_available
+from siamcorr.ops.kernel import compilations, compiled, is_available
 from siamcorr.ops.operands import Problem
 from siamcorr.ops.planner import plan
 from siamcorr.ops.tiles import KernelShape
@@ -68,6 +71,32 @@ def test_no_memory_is_touched_outside_of_the_operands(shape: KernelShape, is_bfl
     expected = torch.full_like(response, -1)
     expected[32 : 32 + rows * cols] = shape.depth * shape.h * shape.w
     assert torch.equal(response, expected)
+
+
+def test_a_thread_is_told_what_it_compiled_itself_and_each_shape_once() -> None:
+    shape = KernelShape(3, 2, 2, 7, 41)
+    compiled.cache_clear()
+    with ThreadPoolExecutor(1) as other:
+        before = compilations()
+        other.submit(compiled, shape).result()
+        compiled(shape)
+        theirs = other.submit(compilations).result()
+    assert theirs.kernels == 1
+    assert theirs.seconds > 0
+    assert compilations() == before
+
+
+def test_who_sends_a_new_shape_is_told_that_it_was_compiled() -> None:
+    z, x = np.ones((64, 6, 6), np.float32), np.ones((64, 22, 23), np.float32)
+    compiled.cache_clear()
+    with Engine(EngineSettings(device="cpu", models={})) as engine:
+        template = engine.create_template(z)
+        assert engine.stats().compilations == (0, 0.0)
+        first, second = (engine.correlate(template, features=x).timings for _ in range(2))
+        found = engine.stats().compilations
+    assert (first.plan, found.kernels) == ("direct", 1)
+    assert 0 < first.compile_s == found.seconds < first.compute_s
+    assert second.compile_s == 0
 
 
 CHOICES: list[tuple[Correlation, tuple[int, ...], tuple[int, int, int], bool]] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import replace
+from dataclasses import replace as replaced
 from typing import Any
 
 import grpc
@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from siamcorr import Engine, EngineSettings
 from siamcorr.answers import Timings
 from siamcorr.errors import BankFull, Draining, InternalError, QueueFull, TemplateNotFound
+from siamcorr.ops.kernel import Compilations
 from siamcorr_server.metrics.collector import EngineCollector
 from siamcorr_server.metrics.counts import LAUNCH_PAIRS, REQUEST_SECONDS, STAGE_SECONDS, Counts, Histogram
 from siamcorr_server.observers import Finished
@@ -35,7 +36,7 @@ def count_of(histogram: Histogram) -> int:
 def values_of(counts: Counts, **changes: Any) -> dict[str, float]:
     """Return the samples that a scrape would show, each under its name and sorted labels."""
     with Engine(EngineSettings(device="cpu", models={})) as engine:
-        stats = replace(engine.stats(), **changes)
+        stats = replaced(engine.stats(), **changes)
     registry = CollectorRegistry()
     registry.register(EngineCollector(counts, lambda: stats))
     text = generate_latest(registry).decode()
@@ -78,8 +79,8 @@ def test_a_frame_period_is_a_bound_of_a_request_s_seconds(frames_per_s: int) -> 
 
 def test_requests_are_counted_by_method_and_code() -> None:
     counts = Counts()
-    failed = replace(OK, code=grpc.StatusCode.NOT_FOUND, error=TemplateNotFound("gone"))
-    for request in (OK, OK, failed, replace(OK, method="a.b.Other/Method")):
+    failed = OK._replace(code=grpc.StatusCode.NOT_FOUND, error=TemplateNotFound("gone"))
+    for request in (OK, OK, failed, OK._replace(method="a.b.Other/Method")):
         counts.finished(request)
     shown = values_of(counts)
     of_requests = {name: value for name, value in shown.items() if "requests_total" in name}
@@ -99,14 +100,14 @@ def test_overload_is_counted_by_reason_and_nothing_else_is() -> None:
     assert counts.rejects == {"QUEUE_FULL": 0, "BANK_FULL": 0, "DRAINING": 0}, "rates need a first value"
     overload = (QueueFull("x"), QueueFull("x"), BankFull("x"), Draining("x"))
     for error in (*overload, TemplateNotFound("x"), InternalError("x"), KeyError()):
-        counts.finished(replace(OK, error=error))
+        counts.finished(OK._replace(error=error))
     assert counts.rejects == {"QUEUE_FULL": 2, "BANK_FULL": 1, "DRAINING": 1}
 
 
 def test_prepare_is_counted_of_requests_with_a_frame_only() -> None:
     counts = Counts()
     for timings in (None, Timings(queue_s=0.1), Timings(queue_s=0.2, prepare_s=0.3)):
-        counts.finished(replace(OK, timings=timings))
+        counts.finished(OK._replace(timings=timings))
     assert counts.stage_seconds["queue"].read()[1] == pytest.approx(0.3)
     assert count_of(counts.stage_seconds["queue"]) == 2
     assert count_of(counts.stage_seconds["prepare"]) == 1
@@ -141,6 +142,12 @@ def test_a_launch_that_gave_nothing_is_not_counted(caplog: pytest.LogCaptureFixt
 def test_the_device_s_memory_is_shown_where_it_is_known() -> None:
     assert not any("device_bytes" in name for name in values_of(Counts()))
     assert values_of(Counts(), device_bytes=7)["siamcorr_device_bytes []"] == 7
+
+
+def test_compilations_are_the_engine_s() -> None:
+    shown = values_of(Counts(), compilations=Compilations(3, 0.5))
+    assert shown["siamcorr_compilations_total []"] == 3
+    assert shown["siamcorr_compilation_seconds_total []"] == 0.5
 
 
 def test_both_of_prometheus_s_formats_are_well_formed_and_say_the_same() -> None:

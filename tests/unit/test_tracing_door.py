@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,6 +67,12 @@ def test_a_request_is_a_server_span_with_its_stages_in_it() -> None:
     for span in stages:
         assert span.parent == served.context
         assert span.kind is SpanKind.INTERNAL
+
+
+def test_a_launch_that_had_to_compile_says_so_in_its_compute() -> None:
+    _, *stages = spans_of(request(timings=replace(TIMINGS, compile_s=0.375)))
+    said = {span.name: dict(span.attributes or {}) for span in stages}
+    assert said == {"queue": {}, "copy": {}, "compute": {"siamcorr.compile_s": 0.375}}
 
 
 def test_times_are_of_the_day_by_one_reading_of_the_clocks(monkeypatch: pytest.MonkeyPatch) -> None:

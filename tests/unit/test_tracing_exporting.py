@@ -189,6 +189,50 @@ def test_what_the_sdk_complains_of_comes_through_once(
     assert said == [("WARNING", "cannot reach collector"), ("WARNING", "lost spans")] * 2
 
 
+class Away(SpanExporter):
+    """Fails as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.result = SpanExportResult.FAILURE
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self.result
+
+    def shutdown(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1"}, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:1")),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "x", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b:2"},
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b:2"),
+        ),
+    ],
+)
+async def test_an_endpoint_that_takes_no_traces_is_named_once_until_it_has_worked(
+    variables: dict[str, str],
+    told: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    exporter = Away()
+    exporting = Exporting(exporter)
+    failure, success = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
+    for result in (failure, failure, success, failure):
+        exporter.result = result
+        exporting.tracer.start_span("one").end()
+        exporting._provider.force_flush()
+    await exporting.close()
+    lines = [line.__dict__["fields"] for line in caplog.records if line.msg == "traces cannot be sent"]
+    assert [(line["variable"], line["endpoint"]) for line in lines] == [told] * 2
+
+
 def test_the_same_message_is_logged_once_a_minute_and_as_a_warning() -> None:
     seldom = Seldom()
 

@@ -73,7 +73,7 @@ def create_one(source: TemplateSource) -> TemplateSource:
 @st.composite
 def responses(draw: st.DrawFn) -> list[Response]:
     dtype = draw(st.sampled_from([np.float32, np.float16]))
-    timings = draw(st.builds(Timings, *[FLOATS] * 5, st.integers(0, 2**32 - 1), st.text("a, ")))
+    timings = draw(st.builds(Timings, *[FLOATS] * 5, st.integers(0, 2**32 - 1), st.text("a, "), FLOATS))
     peaks = st.builds(Peak, FLOATS, FLOATS, st.floats(), FLOATS, st.integers(0, 2**32 - 1))
     maps = st.one_of(
         st.none(), st.tuples(*[st.integers(1, 3)] * 3).map(lambda shape: np.full(shape, np.nan, dtype))

@@ -106,7 +106,8 @@ class KindModel:
     def _submit(
         self, options: dict[str, Any], search: Any, deadline_s: float | None, handles: list[str]
     ) -> Future[list[Response]]:
-        current_call().templates += len(handles)
+        known = current_call()
+        known.templates, known.kind = known.templates + len(handles), self._kind
         if "image" in options or "box" in options:
             call = correlate_call(handles, features=search, **options)
         else:
@@ -148,7 +149,8 @@ class NetworkModel:
         if options["image"] is None:
             raise InvalidArgument.found("image", "none", "UINT8 (H, W, 3) in BGR, or a JPEG or PNG file")
         call = correlate_call(handles_of(template), kind=NETWORK, **options)
-        current_call().templates += len(call.templates)
+        known = current_call()
+        known.templates, known.kind = known.templates + len(call.templates), NETWORK
         return _Correlating(self._engine.submit_correlate(call, deadline_s), asked.outputs)
 
     def told(self, error: Exception) -> Exception:

@@ -37,6 +37,7 @@ class EngineCollector(Collector):
         stats = self._stats()
         yield from _of_queues(stats)
         yield from _of_templates(stats)
+        yield from _of_compilations(stats)
         if stats.device_bytes is not None:
             yield _gauge("siamcorr_device_bytes", "Bytes of all tensors on the device.", stats.device_bytes)
 
@@ -113,6 +114,16 @@ def _of_templates(stats: EngineStats) -> Iterator[Metric]:
     dropped.add_metric(("evicted",), bank.evicted)
     dropped.add_metric(("expired",), bank.expired)
     yield dropped
+
+
+def _of_compilations(stats: EngineStats) -> Iterator[Metric]:
+    kernels, seconds = stats.compilations
+    yield CounterMetricFamily(
+        "siamcorr_compilations_total", "Kernels compiled for shapes that were new, by launches.", kernels
+    )
+    yield CounterMetricFamily(
+        "siamcorr_compilation_seconds_total", "Seconds of launches that went into compiling.", seconds
+    )
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

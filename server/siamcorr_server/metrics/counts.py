@@ -24,6 +24,7 @@ from typing import TypeAlias
 
 from grpc import StatusCode
 
+from siamcorr.answers import Timings
 from siamcorr.errors import BankFull, Draining, QueueFull
 from siamcorr.launch import Launched
 from siamcorr.tasks import CorrelateKey, CorrelateTask, NetworkKey, TemplateKey, TemplateTask
@@ -123,10 +124,12 @@ class Counts:
             if made:
                 self.launch_pairs["template"].observe(made)
             return
-        launched = next((outcome for outcome in outcomes if isinstance(outcome, Launched)), None)
-        if launched is None:
-            return
-        timings = launched.timings
+        for outcome in outcomes:
+            if isinstance(outcome, Launched):
+                self._launched(key, outcome.timings)
+                return
+
+    def _launched(self, key: CorrelateKey | NetworkKey, timings: Timings) -> None:
         kind = key.correlation.kind if isinstance(key, CorrelateKey) else "network"
         self.launch_pairs[kind].observe(timings.batch_pairs)
         self.stage_seconds["compute"].observe(timings.compute_s)

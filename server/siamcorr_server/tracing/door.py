@@ -117,7 +117,9 @@ class Tracing:
     def _add_stages(self, parent: Span, timings: Timings, began_ns: int, ended_ns: int) -> None:
         context = set_span_in_context(parent, Context())
         for stage in laid_out(timings, began_ns, ended_ns):
-            span = self._tracer.start_span(stage.name, context, start_time=stage.began_ns)
+            is_slowed = stage.name == "compute" and timings.compile_s > 0
+            facts = {"siamcorr.compile_s": timings.compile_s} if is_slowed else None
+            span = self._tracer.start_span(stage.name, context, attributes=facts, start_time=stage.began_ns)
             span.end(stage.ended_ns)
 
 

@@ -4,6 +4,7 @@ Rules:
 - Spans are gathered and sent by a thread of OpenTelemetry's SDK, never in the event loop. Where they come
   faster than they go, the SDK drops some.
 - A collector that is away costs lines in the log, few of them: the SDK would write several for every batch.
+  The first one that is lost says where it was to go, and by which variable: a wrong one is found out only so.
 - What is wrong with a caller's metadata is no line: callers do not write the log.
 - Closing sends what is left, and waits so long and no longer: the SDK by itself waits up to half a minute.
 - The provider is no global one: whoever has a server in a process of theirs keeps their own.
@@ -39,6 +40,8 @@ DEFAULT_SERVICE_NAME = "siamcorr-server"
 _FLUSH_S = 2.0
 _LAST_WORDS_S = 0.5  # for the thread to notice that what it sends was broken off
 _SELDOM_S = 60.0
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_DEFAULT_ENDPOINT = "http://localhost:4317"
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _TALKATIVE = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk._shared_internal")
 
@@ -136,19 +139,33 @@ class Exporting:
 
 
 class _Breakable(SpanExporter):
-    """An exporter that may be shut down while it sends, and once more after that."""
+    """An exporter that may be shut down while it sends, and once more after that. The log has its failure."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._is_shut = False
+        self._has_told = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.FAILURE if self._is_shut else self._exporter.export(spans)
+        if self._is_shut:
+            return SpanExportResult.FAILURE
+        result = self._exporter.export(spans)
+        is_lost = result is SpanExportResult.FAILURE
+        if is_lost and not self._has_told and not self._is_shut:
+            _log.warning("traces cannot be sent", extra={"fields": _destination()})
+        self._has_told = is_lost
+        return result
 
     def shutdown(self) -> None:
         if not self._is_shut:
             self._is_shut = True
             self._exporter.shutdown()
+
+
+def _destination() -> dict[str, str]:
+    """Return where spans go, and the variable that says so, or would."""
+    name = next((name for name in _ENDPOINTS if os.environ.get(name)), _ENDPOINTS[1])
+    return {"variable": name, "endpoint": os.environ.get(name) or _DEFAULT_ENDPOINT}
 
 
 async def _within(timeout_s: float, event: asyncio.Event) -> bool:
