@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["Call", "Contest", "Pace", "Turn", "contest", "drive"]
+__all__ = ["Call", "Contest", "Pace", "Turn", "contest", "drive", "objects_spared"]
 
 Call = Callable[[], Awaitable[object]]
 """One call of one caller, from arguments to an answer that can be read."""
@@ -85,7 +85,7 @@ class Contest:
 async def contest(ours: Call, theirs: Call, *, callers: int, pace: Pace) -> Contest:
     """Let ``callers`` call two targets in turns."""
     taken = []
-    with _objects_spared():
+    with objects_spared():
         for number in range(pace.turns + 1):
             if number % 2:
                 our_turn = await drive(ours, callers, pace.turn_s)
@@ -116,7 +116,7 @@ async def drive(call: Call, callers: int, turn_s: float) -> Turn:
 
 
 @contextmanager
-def _objects_spared() -> Iterator[None]:
+def objects_spared() -> Iterator[None]:
     """Let the garbage collector pass over torch's objects, which no tracker's process holds."""
     gc.collect()
     gc.freeze()

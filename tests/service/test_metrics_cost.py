@@ -1,36 +1,59 @@
-"""The driver of the benchmark's row about metrics makes one tiny round against real servers."""
+"""The driver of the benchmark's row about metrics makes one tiny round against a real server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import log, sqrt
+
+import numpy as np
 import pytest
 
 from benchmarks import metrics
 from benchmarks.callers import Pace
 from benchmarks.drivers import Case
-from scraped import Scrape, door_of
-from servers import RunningServer, serving
+from scraped import Scrape
+from servers import ServerProcess, process
+from siamcorr_client import AsyncClient
 
 TINY = Pace(turns=1, turn_s=0.01)
 
 
+@pytest.fixture(scope="module")
+def switched() -> Iterator[ServerProcess]:
+    with process(*metrics.METRICS, program=metrics.SWITCHED) as server:
+        yield server
+
+
+def answered(server: ServerProcess) -> float:
+    found = Scrape.of(metrics.metrics_address(server))
+    return sum(found.by("siamcorr_requests_total", "method", "code").values())
+
+
 @pytest.mark.parametrize("case", metrics.CASES.values(), ids=metrics.CASES.keys())
-async def test_a_server_that_is_scraped_runs_against_one_that_is_not(
-    server: RunningServer, case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics, "SCRAPE_EVERY_S", 0.0)
-    with serving(metrics_listen="127.0.0.1:0") as metered:
-        address = door_of(metered).address
-        found = await metrics.metered_against_plain(
-            metered.address, address, server.address, case, callers=2, pace=TINY
-        )
-        counted = Scrape.of(address).by("siamcorr_launch_pairs_count", "kind")
-    assert len(found.rate_ratios) == 1
-    assert min(found.our_rate, found.their_rate) > 0
-    assert sum(counted.values()) > 1, "more than the template"
+async def test_a_round_has_a_turn_with_metrics_and_two_without(switched: ServerProcess, case: Case) -> None:
+    (found,) = await metrics.rounds(switched, case, callers=2, pace=TINY)
+    assert min(found.on, found.off, found.off_again) > 0
+    assert found.ratio == found.on / sqrt(found.off * found.off_again)
 
 
-async def test_a_scrape_that_fails_is_told(server: RunningServer) -> None:
+async def test_a_server_that_is_switched_off_counts_nothing(switched: ServerProcess) -> None:
+    for word, counts in (("off", False), ("on", True)):
+        metrics.switch(switched, word)
+        before = answered(switched)
+        async with AsyncClient(switched.address) as client:
+            await client.create_template(np.ones((1, 1, 1), np.float32))
+        assert (answered(switched) > before) is counts
+
+
+async def test_a_scrape_that_fails_is_told(switched: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "metrics_address", lambda _: "127.0.0.1:1")
     with pytest.raises(RuntimeError, match="a scrape failed"):
-        await metrics.metered_against_plain(
-            server.address, "127.0.0.1:1", server.address, metrics.SMALL_PEAK, callers=1, pace=TINY
-        )
+        await metrics.rounds(switched, metrics.CASES["small peak"], callers=1, pace=TINY)
+
+
+def test_the_mean_of_ratios_takes_no_side_and_its_interval_shrinks_with_their_number() -> None:
+    ratios = [0.8, 1.25, 1.0, 1.0]
+    mean, factor = metrics.mean_ratio(ratios)
+    assert mean == pytest.approx(1.0)
+    assert log(factor) == pytest.approx(1.96 * log(1.25) * sqrt(2 / 3) / 2)
+    assert metrics.mean_ratio(ratios * 4)[1] < factor
