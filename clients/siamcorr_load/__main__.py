@@ -29,7 +29,8 @@ from siamcorr_load.page import comparison_page, page
 from siamcorr_load.report import aftermath_text, capacity_text, comparison_text, point_text, run_text
 from siamcorr_load.report_units import count_text
 from siamcorr_load.restart import run_restart
-from siamcorr_load.results import Capacity, CapacityPoint, Run, from_json, to_json
+from siamcorr_load.result_json import from_json, to_json
+from siamcorr_load.results import Capacity, CapacityPoint, Run
 from siamcorr_load.served import served_process
 from siamcorr_load.settings import Load
 from siamcorr_load.turns import run_in_turns

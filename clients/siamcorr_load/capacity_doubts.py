@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
+from siamcorr_load.others import are_in_the_way, most
 from siamcorr_load.results import CapacityPoint, Window
 from siamcorr_load.verdict import BUSY, MAX_LATE_SHARE
 from siamcorr_load.windows import is_clear, is_in_time, proves
@@ -36,6 +37,10 @@ def doubts(points: Sequence[CapacityPoint], answer: int, limit: int, shares_mach
         found.append("the generators had no processor time left: try more --processes, or another machine")
     elif refused and not shares_machine and all(map(generator_was_late, refused)):
         found.append("the generators were late themselves: try more --processes, or another machine")
+    disturbed = [point.run.others for point in points if are_in_the_way(point.run.others)]
+    if len(disturbed) > _SPOILT_SHARE * len(points) and (worst := most(disturbed)):
+        taken = f"up to {worst.processors:.1f} processors, in {len(disturbed)} of {len(points)} trials"
+        found.append(f"other programs took {taken}: let nothing else run")
     windows = [(point, window) for point in points for window in point.run.windows]
     proofs = [(point, window) for point, window in windows if proves(window, point.run.period_s)]
     if len(windows) - len(proofs) > _STALLED * len(windows):

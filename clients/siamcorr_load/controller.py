@@ -19,10 +19,11 @@ from siamcorr_load import null_server
 from siamcorr_load.account import Reading, account_of, read_metrics
 from siamcorr_load.cut_short import CUTS, why_cut
 from siamcorr_load.intervals import intervals_of
-from siamcorr_load.machine import describe, resident_bytes
+from siamcorr_load.machine import describe, resident_bytes, server_process
+from siamcorr_load.others import OthersMeter, most
 from siamcorr_load.processes import process, receive
 from siamcorr_load.recorder import Tally
-from siamcorr_load.results import INVALID, Memory, Repeat, Run, Verdict, Window
+from siamcorr_load.results import INVALID, Memory, Others, Repeat, Run, Verdict, Window
 from siamcorr_load.settings import Load
 from siamcorr_load.stalls import StallMeter
 from siamcorr_load.verdict import agree, judge
@@ -52,6 +53,7 @@ class Measured:
     server_bytes: int | None = None
     busy: float | None = None
     metrics: tuple[Reading, Reading] | None = None
+    others: Others | None = None
 
 
 def run(
@@ -137,6 +139,7 @@ def summary(
     duration_s = sum(window.seconds for window in windows)
     per_s = total.ok / duration_s if duration_s else 0.0
     each = tuple(_repeat(one) for one in repeats)
+    others = most([one.others for one in repeats])
     headroom = null_per_s / per_s if null_per_s is not None and per_s else None
     return Run(
         settings=dataclasses.asdict(load),
@@ -167,6 +170,7 @@ def summary(
         headroom=headroom,
         busy=max((one.busy for one in repeats if one.busy is not None), default=None),
         stalled_s=sum(window.stalled_s for window in windows),
+        others=others,
         account=account_of(one.metrics for one in repeats if one.metrics is not None),
         verdict=judge(
             windows,
@@ -177,6 +181,7 @@ def summary(
             wrong_answers=total.wrong,
             is_checking=bool(load.check_every),
             headroom=headroom,
+            others=others,
             intervals=intervals_of(each),
         ),
     )
@@ -220,6 +225,8 @@ def measure(
         if load.metrics_url is not None:
             time.sleep(max(0.0, start_s + load.warm_up_s - time.monotonic()))
         before = _metrics(load)
+        server = server_process(load.server, load.server_pid)
+        others = OthersMeter(load.server, server)
         for tally in _windows(load, pipes):
             end_s = start_s + load.warm_up_s + (len(seen) + 1) * load.window_s
             window = tally.window(load.window_s, meter.stalled_s(end_s - load.window_s, end_s))
@@ -228,7 +235,8 @@ def measure(
             if len(seen) >= load.max_windows or enough([window for _, window in seen]):
                 break
         after = _metrics(load)
-        server_bytes = resident_bytes(load.server_pid)
+        found = others.found()
+        server_bytes = resident_bytes(server)
         for pipe in pipes:
             pipe.send(("stop", None))
         ends = [end for pipe in pipes if (end := _end(pipe)) is not None]
@@ -236,7 +244,7 @@ def measure(
     busy = max((end.busy for end in ends if end.busy is not None), default=None)
     metrics = (before, after) if before is not None and after is not None else None
     tallies, windows = zip(*seen, strict=True)
-    return Measured(tallies, windows, own_bytes, server_bytes, busy, metrics)
+    return Measured(tallies, windows, own_bytes, server_bytes, busy, metrics, found)
 
 
 def _metrics(load: Load) -> Reading | None:

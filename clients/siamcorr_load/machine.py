@@ -1,17 +1,17 @@
-"""What a run says about the machine, and how much memory processes have."""
+"""What a run says about the machine, and of the processes on it."""
 
 from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 
 import grpc
 import numpy as np
+import psutil
 
 from siamcorr_load.results import Json
 
-__all__ = ["describe", "resident_bytes", "shares_machine"]
+__all__ = ["describe", "resident_bytes", "server_process", "shares_machine"]
 
 
 def describe() -> dict[str, Json]:
@@ -26,17 +26,29 @@ def describe() -> dict[str, Json]:
     }
 
 
-def resident_bytes(process: int | None) -> int | None:
-    """Return a process's resident memory; None where there is no such process, or no /proc to ask.
+def resident_bytes(process: psutil.Process | None) -> int | None:
+    """Return a process's resident memory; None where there is none, or none any more.
 
-    >>> resident_bytes(None) is None
-    True
+    >>> resident_bytes(psutil.Process()) > 1 << 20, resident_bytes(None)
+    (True, None)
     """
     try:
-        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
+        return None if process is None else int(process.memory_info().rss)
+    except psutil.Error:
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def server_process(server: str, pid: int | None = None) -> psutil.Process | None:
+    """Return the process ``pid``, or else what listens at the server's address, if that is on this machine.
+
+    None where there is none, or it is not ours to look at: another user's, or in a container.
+    """
+    try:
+        if pid is None and shares_machine(server):
+            pid = _listener(server.rpartition(":")[2])
+        return None if pid is None else psutil.Process(pid)
+    except psutil.Error:
+        return None
 
 
 def shares_machine(server: str) -> bool:
@@ -49,3 +61,8 @@ def shares_machine(server: str) -> bool:
         return True
     host = server.rpartition(":")[0].strip("[]")
     return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _listener(port: str) -> int | None:
+    listening = (one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
+    return next((one.pid for one in listening if one.laddr and f"{one.laddr.port}" == port), None)

@@ -17,7 +17,8 @@ class Measure:
     """A measure of a run, of its windows and of its repeats.
 
     ``window_spread`` and ``run_spread`` are the usual standard deviations, of logarithms, or of shares, from
-    window to window and from run to run, on a machine with others. ``is_calm``: what disturbs single windows leaves it alone.
+    window to window and from run to run, on a machine with others. ``is_calm``: what disturbs single windows
+    leaves it alone.
     """
 
     name: str

@@ -25,7 +25,8 @@ from siamcorr_load.page_run import run_parts
 from siamcorr_load.page_style import STYLE
 from siamcorr_load.report import windows_text
 from siamcorr_load.report_units import count_text, share_text, time_text
-from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Json, Run, Verdict, to_json
+from siamcorr_load.result_json import to_json
+from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Json, Run, Verdict
 from siamcorr_load.windows import ON_TIME, decides
 
 __all__ = ["comparison_page", "page", "result_of"]

@@ -64,6 +64,7 @@ def run_text(run: Run) -> str:
         ("stages", ", ".join(f"{name} {time_text(getattr(run.stages, key))}" for name, key in STAGES)),
         *_repeats(run),
         *_account(run.account),
+        ("machine", _machine(run)),
         ("memory", f"generators {_memory(run)[0]}, server {_memory(run)[1]}"),
     ]
     times = [("", "latency", "service time")]
@@ -179,6 +180,13 @@ def _batches(sizes: Mapping[int, int]) -> str:
         return "not known"
     average = sum(size * count for size, count in sizes.items()) / answers
     return f"{count_text(round(average, 1))} pairs in the launch of an average answer, {max(sizes)} at most"
+
+
+def _machine(run: Run) -> str:
+    still = f"stood still for {time_text(run.stalled_s)}"
+    if run.others is None:
+        return still
+    return f"other programs {run.others.processors:.2f} processors, {run.others.free:.2f} free; {still}"
 
 
 def _memory(run: Run) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What a load test found, as plain frozen values that travel as JSON.
+"""What a load test found, as plain frozen values; :mod:`siamcorr_load.result_json` writes and reads them.
 
 All times are in seconds and all rates per second. ``latency`` counts from the moment at which a request was
 due, ``service_time`` from the moment at which it was really sent: a server that stalls holds requests back,
@@ -7,15 +7,10 @@ and only the first tells. What was sent during the warm-up is in none of the fig
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-from siamcorr.errors import InvalidArgument
 from siamcorr_load.account import Account
 
 __all__ = [
@@ -29,21 +24,18 @@ __all__ = [
     "Interval",
     "Json",
     "Memory",
+    "Others",
     "Repeat",
     "Run",
     "Stages",
     "Verdict",
     "Window",
-    "from_json",
-    "to_json",
 ]
 
 Json: TypeAlias = Any
 """What :mod:`json` writes."""
 
 VALID, INVALID = "valid", "invalid"
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +106,14 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Others:
+    """What other programs took of the machine, and what was left, in processors."""
+
+    processors: float
+    free: float
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """One of several repeats of the same load, one after the other: from their spread, the noise."""
 
@@ -160,8 +160,8 @@ class Run:
     ``batch_sizes`` counts answers by the number of pairs in the server's launch. ``headroom`` is how many
     times as much the generators could have asked of a server that answers at once; None: not tried. ``busy``
     is the share of a processor that the busiest generator took, ``stalled_s`` for how much of ``duration_s``
-    their machine stood still. ``account`` is the server's own, where it shows metrics. Two runs whose repeats
-    were made side by side have the same ``turns``.
+    their machine stood still, ``others`` what other programs took of it; None: not known. ``account`` is the
+    server's own, where it shows metrics. Runs whose repeats were made side by side have the same ``turns``.
     """
 
     settings: Mapping[str, Json]
@@ -192,6 +192,7 @@ class Run:
     headroom: float | None = None
     busy: float | None = None
     stalled_s: float = 0.0
+    others: Others | None = None
     account: Account | None = None
     turns: str | None = None
     verdict: Verdict = Verdict()
@@ -250,50 +251,3 @@ class Comparison:
     rows: tuple[ComparisonRow, ...]
     verdict: str
     warnings: tuple[str, ...] = ()
-
-
-def to_json(result: Run | Capacity | Comparison) -> str:
-    """Write a result as JSON text, with the kind of it.
-
-    >>> json.loads(to_json(Comparison((), "no difference")))
-    {'result': 'Comparison', 'rows': [], 'verdict': 'no difference', 'warnings': []}
-    """
-    return json.dumps({"result": type(result).__name__} | dataclasses.asdict(result), indent=1) + "\n"
-
-
-def from_json(text: str | bytes, kind: type[_T]) -> _T:
-    """Read what :func:`to_json` wrote.
-
-    Raises:
-        InvalidArgument: names ``json``: it is none, or of another kind.
-
-    >>> from_json(to_json(Comparison((), "no difference")), Comparison)
-    Comparison(rows=(), verdict='no difference', warnings=())
-    """
-    try:
-        read = json.loads(text)
-    except ValueError as error:
-        raise InvalidArgument.found("json", f"{error}"[:80], f"a {kind.__name__}") from error
-    found = read.pop("result", "no result") if isinstance(read, dict) else "no object"
-    if found != kind.__name__:
-        raise InvalidArgument.found("json", repr(found)[:80], f"a {kind.__name__}")
-    try:
-        value: _T = _read(read, kind)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidArgument.found("json", repr(error)[:80], f"a whole {kind.__name__}") from error
-    return value
-
-
-def _read(value: Json, kind: Any) -> Any:
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        kinds = typing.get_type_hints(kind)
-        return kind(**{name: _read(one, kinds[name]) for name, one in value.items()})
-    origin, inside = typing.get_origin(kind), typing.get_args(kind)
-    if origin is tuple:
-        parts: Sequence[Any] = [inside[0]] * len(value) if inside[-1] is Ellipsis else inside
-        return tuple(_read(one, part) for one, part in zip(value, parts, strict=True))
-    if origin is Mapping:
-        return {inside[0](key): _read(one, inside[1]) for key, one in value.items()}
-    if origin is types.UnionType:
-        return None if value is None else _read(value, inside[0])
-    return kind(value) if kind in (int, float, str, bool) else value

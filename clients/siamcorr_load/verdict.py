@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from siamcorr_load.results import INVALID, VALID, Interval, Verdict, Window
+from siamcorr_load.others import are_in_the_way
+from siamcorr_load.results import INVALID, VALID, Interval, Others, Verdict, Window
 
 __all__ = ["BUSY", "MAX_LATE_SHARE", "MAX_STALLED_SHARE", "MIN_HEADROOM", "agree", "judge"]
 
@@ -51,6 +52,7 @@ def judge(
     wrong_answers: int,
     is_checking: bool,
     headroom: float | None,
+    others: Others | None = None,
     intervals: Mapping[str, Interval] = MappingProxyType({}),
 ) -> Verdict:
     """Return the verdict on a run; with ``tolerance`` None its windows need not agree.
@@ -70,6 +72,11 @@ def judge(
         reasons.append(
             f"the generators' machine stood still for {1e3 * stalled_s:.0f} ms of {whole_s:g} s: "
             "something else ran on it"
+        )
+    if others is not None and are_in_the_way(others):
+        reasons.append(
+            f"other programs took {others.processors:.1f} processors, and {others.free:.1f} were free: "
+            "let nothing else run"
         )
     if headroom is not None and headroom < MIN_HEADROOM:
         reasons.append(

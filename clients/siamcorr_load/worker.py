@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
+
+import psutil
 
 from siamcorr.errors import SiamcorrError
 from siamcorr_client import AsyncClient
@@ -94,7 +95,7 @@ async def _work(load: Load, process: int, pipe: Connection) -> None:
         loop.remove_reader(pipe.fileno())
         for camera in cameras.values():
             await camera.close()
-    pipe.send(("end", End(resident_bytes(os.getpid()), busy)))
+    pipe.send(("end", End(resident_bytes(psutil.Process()), busy)))
 
 
 async def _open(load: Load, process: int, stack: AsyncExitStack) -> dict[int, Camera]:

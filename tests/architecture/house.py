@@ -87,5 +87,5 @@ PACKAGES: dict[str, frozenset[str]] = {
     "siamcorr_client": CLIENT | {"siamcorr.light"},
     "siamcorr_demo": IMAGES | {"PIL", "siamcorr", "siamcorr_client", "siamcorr_eval", "tqdm"},
     "siamcorr_eval": IMAGES | {"matplotlib", "siamcorr", "siamcorr_client", "trax"},
-    "siamcorr_load": CLIENT | {"PIL", "prometheus_client", "siamcorr.light", "siamcorr_client"},
+    "siamcorr_load": CLIENT | {"PIL", "prometheus_client", "psutil", "siamcorr.light", "siamcorr_client"},
 }

@@ -10,12 +10,13 @@ import pytest
 from servers import ServerProcess, process
 from siamcorr_client import Client
 from siamcorr_load.__main__ import main
-from siamcorr_load.results import Capacity, Run, from_json
+from siamcorr_load.result_json import from_json
+from siamcorr_load.results import Capacity, Run
 
 SHORT = ("--warm-up", "0.1", "--window", "0.2", "--tolerance", "10", "--no-headroom", "--quiet")
 SMALL = ("--template", "8,3,3", "--search", "8,9,9")
 
-TIMING = ("late", "agree", "headroom", "stood still")
+TIMING = ("late", "agree", "headroom", "stood still", "other programs")
 """What a slow machine may be reproached with; all else is a fault."""
 
 
@@ -63,6 +64,8 @@ def test_a_load_is_answered_rightly_and_leaves_nothing_behind(
     assert run.sent == run.ok == sum(window.sent for window in run.windows)
     assert len(run.windows) >= 3
     assert sum(run.batch_sizes.values()) == run.ok
+    assert (run.memory.server_bytes or 0) > 100 << 20  # torch alone takes more: it is the server's process
+    assert run.others is not None
     assert (tmp_path / "run.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     with Client(server.address) as client:
         assert list(client.list_templates()) == []

@@ -15,7 +15,8 @@ from servers import ServerProcess, process
 from siamcorr_load.__main__ import main
 from siamcorr_load.capacity import is_enough
 from siamcorr_load.live import Live
-from siamcorr_load.results import Capacity, Run, Window, from_json
+from siamcorr_load.result_json import from_json
+from siamcorr_load.results import Capacity, Run, Window
 
 SHORT = ("--warm-up", "0.1", "--window", "0.2", "--timeout", "2", "--template", "8,3,3", "--search", "8,9,9")
 

@@ -11,7 +11,8 @@ from servers import serving
 from siamcorr_load.__main__ import main
 from siamcorr_load.compare import compare
 from siamcorr_load.page import result_of
-from siamcorr_load.results import Run, from_json
+from siamcorr_load.result_json import from_json
+from siamcorr_load.results import Run
 from siamcorr_load.settings import Load
 from siamcorr_load.turns import run_in_turns
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from siamcorr.errors import InvalidArgument
 from siamcorr_load.capacity import WITHIN_S, find_capacity, is_enough
+from siamcorr_load.result_json import from_json, to_json
 from siamcorr_load.results import Capacity as Found
-from siamcorr_load.results import CapacityPoint, Distribution, Run, Window, from_json, to_json
+from siamcorr_load.results import CapacityPoint, Distribution, Run, Window
 
 PERIOD_S = 0.04
 WINDOW_S = 2.0

@@ -13,7 +13,8 @@ from siamcorr_load.controller import Enough, Measured, summary
 from siamcorr_load.options import read_options
 from siamcorr_load.payloads import VARIANTS, payload_for
 from siamcorr_load.recorder import Tally
-from siamcorr_load.results import Capacity, Run, from_json, to_json
+from siamcorr_load.result_json import from_json, to_json
+from siamcorr_load.results import Capacity, Run
 from siamcorr_load.settings import Load
 
 SERVER = ["--server", "127.0.0.1:1"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from siamcorr_load.compare import BETTER, MIXED, NO_DIFFERENCE, SAME, WORSE, compare, exit_code
-from siamcorr_load.results import Comparison, Distribution, Repeat, Run, Verdict, Window, from_json, to_json
+from siamcorr_load.result_json import from_json, to_json
+from siamcorr_load.results import Comparison, Distribution, Repeat, Run, Verdict, Window
 
 PERIOD_S = 0.04
 PERCENTILES = (50, 90, 99, 99.9)

@@ -12,7 +12,8 @@ from load_runs import CAPACITY, EMPTY, NOTHING, RUN, TOLD, Strict
 from siamcorr_load.page import page, result_of
 from siamcorr_load.page_chart import Axis, Chart, Line, log_axis, share_bar, zero_axis
 from siamcorr_load.report import run_text
-from siamcorr_load.results import Capacity, Run, Verdict, from_json, to_json
+from siamcorr_load.result_json import from_json, to_json
+from siamcorr_load.results import Capacity, Run, Verdict
 
 
 @pytest.mark.parametrize("result", [RUN, EMPTY, CAPACITY, NOTHING])

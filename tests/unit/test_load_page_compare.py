@@ -8,7 +8,8 @@ import pytest
 
 from load_runs import EMPTY, RUN, SLOW, Strict
 from siamcorr_load.page import comparison_page, result_of
-from siamcorr_load.results import Comparison, ComparisonRow, to_json
+from siamcorr_load.result_json import to_json
+from siamcorr_load.results import Comparison, ComparisonRow
 
 ROWS = (
     ComparisonRow("latency p50", 0.010, 0.012, 0.2, 0.08, "worse"),

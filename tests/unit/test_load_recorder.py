@@ -13,7 +13,8 @@ from siamcorr.answers import Timings
 from siamcorr.errors import InvalidArgument
 from siamcorr_load.histogram import Histogram
 from siamcorr_load.recorder import Recorder, Tally
-from siamcorr_load.results import Comparison, Distribution, Interval, Run, Window, from_json, to_json
+from siamcorr_load.result_json import from_json, to_json
+from siamcorr_load.results import Comparison, Distribution, Interval, Run, Window
 from siamcorr_load.verdict import agree, judge
 
 TIMES = st.lists(st.floats(0, 100, allow_nan=False), min_size=1, max_size=60)

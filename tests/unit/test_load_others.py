@@ -1,0 +1,104 @@
+"""What other programs take of the machine while a server is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import namedtuple
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from load_runs import CAPACITY
+from siamcorr_load.capacity_doubts import doubts
+from siamcorr_load.others import OthersMeter, most
+from siamcorr_load.results import Others, Window
+from siamcorr_load.verdict import judge
+
+Times = namedtuple("Times", "user nice system idle steal softirq guest")
+BEGIN = Times(20.0, 0.0, 10.0, 100.0, 0.0, 3.0, 5.0)
+END = Times(21.0, 0.0, 10.5, 102.0, 0.5, 4.0, 5.5)
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, *looks: Times) -> None:
+    remaining = iter(looks)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(remaining))
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 2)
+
+
+def test_others_took_what_was_not_ours_and_interrupts_are_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, BEGIN, END)
+    found = OthersMeter("camera7:1", None).found()
+    assert found is not None
+    whole_s = 5.5 - 0.5  # a guest's seconds are counted as a user's too
+    assert found.processors == pytest.approx(2 * 2.0 / whole_s, rel=0.1)  # this test takes some itself
+    assert found.free == pytest.approx(2 * (1 - 2.0 / whole_s))
+
+
+def test_what_the_servers_process_did_is_not_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, BEGIN, END)
+    server = _Process(1.9)
+    found = OthersMeter("127.0.0.1:1", server).found()  # type: ignore[arg-type]
+    assert found is not None
+    assert found.processors == pytest.approx(0.0, abs=0.06)
+
+
+@pytest.mark.parametrize("looks", [(BEGIN, END), (BEGIN, BEGIN)])
+def test_nothing_is_said_where_the_server_is_here_and_cannot_be_found(
+    looks: tuple[Times, Times], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(monkeypatch, *looks)
+    assert OthersMeter("127.0.0.1:1", None).found() is None
+
+
+def test_a_server_that_has_ended_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, BEGIN, END)
+    server = _Process(0.0)
+    meter = OthersMeter("127.0.0.1:1", server)  # type: ignore[arg-type]
+    server.is_gone = True
+    assert meter.found() is None
+
+
+def test_a_run_beside_busy_programs_cannot_be_believed() -> None:
+    windows = [Window(1.0, 100, 100, 100, p50_s=0.01)] * 3
+    known: dict[str, Any] = {"late_sends": 0, "sent": 300, "checked": 3, "wrong_answers": 0}
+    known |= {"tolerance": 0.2, "is_checking": True, "headroom": None}
+    assert judge(windows, **known, others=Others(0.1, 0.5)).is_valid
+    assert judge(windows, **known, others=Others(0.9, 0.1)).reasons == (
+        "other programs took 0.9 processors, and 0.1 were free: let nothing else run",
+    )
+
+
+def test_a_search_beside_busy_programs_cannot_be_believed() -> None:
+    busy = Others(0.9, 0.1)
+    points = [
+        dataclasses.replace(point, run=dataclasses.replace(point.run, others=busy))
+        for point in CAPACITY.points
+    ]
+    says = "other programs took up to 0.9 processors, in 2 of 2 trials: let nothing else run"
+    assert says in doubts(points, 80, 4096, shares_machine=True)
+    assert says not in doubts(CAPACITY.points, 80, 4096, shares_machine=True)
+
+
+def test_of_several_times_the_worst_counts() -> None:
+    assert most([None, Others(0.1, 1.0), Others(0.3, 0.2)]) == Others(0.3, 0.2)
+    assert most([None]) is None
+
+
+class _Process:
+    """A server's process that works for ``seconds`` between the first look and the second."""
+
+    pid = -1
+
+    def __init__(self, seconds: float) -> None:
+        self._worked = iter((0.0, seconds))
+        self.is_gone = False
+
+    def children(self, *, recursive: bool) -> list[_Process]:
+        return []
+
+    def cpu_times(self) -> Any:
+        if self.is_gone:
+            raise psutil.NoSuchProcess(self.pid)
+        return SimpleNamespace(user=next(self._worked), system=0.0)
