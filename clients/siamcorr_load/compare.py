@@ -41,6 +41,8 @@ _SEEN_BEFORE, _SEEN_IN_TURNS = 4, 2  # how many degrees of freedom the usual spr
 _CHANCE = 0.01  # on either side
 _LEAST_SHARE = 0.002  # a smaller difference between shares is of no interest
 
+_OTHER_PACE = 1.1
+
 _ASIDE = frozenset({"server", "server_pid", "seed", "headroom", "windows", "max_windows", "repeats"})
 """Settings in which two runs may differ and still have met the same load."""
 
@@ -162,6 +164,9 @@ def _warnings(a: Run, b: Run) -> tuple[str, ...]:
         warnings.append(f"the runs differ in their settings: {', '.join(differ)}")
     if differ := _differing(a.machine, b.machine, _MOMENTARY):
         warnings.append(f"the runs were made on machines that differ: {', '.join(differ)}")
+    if a.pace and b.pace and not 1 / _OTHER_PACE < b.pace.fastest_s / a.pace.fastest_s < _OTHER_PACE:
+        times = f"{b.pace.fastest_s / a.pace.fastest_s:.2f} times as long in the second run as in the first"
+        warnings.append(f"the machine itself was not as fast: it took {times} for the same piece of work")
     if b.wrong_answers:
         warnings.append(f"wrong answers in the second run: {b.wrong_answers}")
     return tuple(warnings)

@@ -16,21 +16,21 @@ from typing import Any
 
 from siamcorr.errors import InvalidArgument, ServerUnavailable
 from siamcorr_load import null_server
-from siamcorr_load.account import Reading, account_of, read_metrics
+from siamcorr_load.account import Reading, read_metrics
 from siamcorr_load.cut_short import CUTS, why_cut
-from siamcorr_load.intervals import intervals_of
-from siamcorr_load.machine import describe, resident_bytes, server_process
-from siamcorr_load.others import OthersMeter, most
+from siamcorr_load.machine import resident_bytes, server_process
+from siamcorr_load.others import OthersMeter
 from siamcorr_load.processes import process, receive
 from siamcorr_load.recorder import Tally
-from siamcorr_load.results import INVALID, Memory, Others, Repeat, Run, Verdict, Window
+from siamcorr_load.results import INVALID, Run, Verdict, Window
 from siamcorr_load.settings import Load
 from siamcorr_load.stalls import StallMeter
-from siamcorr_load.verdict import agree, judge
-from siamcorr_load.windows import calmest_s
+from siamcorr_load.summary import Measured, summary
+from siamcorr_load.verdict import agree
 from siamcorr_load.worker import End, work
+from siamcorr_load.yardstick import Yardstick
 
-__all__ = ["Enough", "Measured", "OnWindow", "agreeing", "measure", "measure_headroom", "run", "summary"]
+__all__ = ["Enough", "OnWindow", "agreeing", "measure", "measure_headroom", "run"]
 
 OnWindow = Callable[[Window], None]
 """Told each window as it closes."""
@@ -41,19 +41,6 @@ Enough = Callable[[Sequence[Window]], bool]
 _READY_S = 120.0
 _LEAD_S = 0.2
 _PATIENCE_S = 60.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Measured:
-    """What the generators counted, window by window, and what they, and the server, took."""
-
-    tallies: tuple[Tally, ...]
-    windows: tuple[Window, ...]
-    own_bytes: int | None = None
-    server_bytes: int | None = None
-    busy: float | None = None
-    metrics: tuple[Reading, Reading] | None = None
-    others: Others | None = None
 
 
 def run(
@@ -123,89 +110,6 @@ def measure_headroom(load: Load) -> float:
     return sum(window.ok for window in measured.windows) / sum(one.seconds for one in measured.windows)
 
 
-def summary(
-    load: Load,
-    repeats: Sequence[Measured],
-    *,
-    started: str,
-    null_per_s: float | None = None,
-    must_agree: bool = True,
-) -> Run:
-    """Merge what repeats of a load have measured into one result."""
-    total = Tally()
-    for tally in (tally for repeat in repeats for tally in repeat.tallies):
-        total.merge(tally)
-    windows = tuple(window for repeat in repeats for window in repeat.windows)
-    duration_s = sum(window.seconds for window in windows)
-    per_s = total.ok / duration_s if duration_s else 0.0
-    each = tuple(_repeat(one) for one in repeats)
-    others = most([one.others for one in repeats])
-    headroom = null_per_s / per_s if null_per_s is not None and per_s else None
-    return Run(
-        settings=dataclasses.asdict(load),
-        machine=describe(),
-        started=started,
-        warm_up_s=load.warm_up_s,
-        duration_s=duration_s,
-        period_s=load.period_s,
-        windows=windows,
-        latency=total.latency.distribution(),
-        service_time=total.service_time.distribution(),
-        sent=total.sent,
-        ok=total.ok,
-        late_sends=total.late_sends,
-        throughput_per_s=per_s,
-        target_updates_per_s=total.updates / duration_s if duration_s else 0.0,
-        on_time_rate=total.on_time / total.sent if total.sent else 0.0,
-        dropped_frames=total.dropped,
-        rejects=dict(total.rejects),
-        errors=dict(total.errors),
-        checked=total.checked,
-        wrong_answers=total.wrong,
-        batch_sizes=dict(sorted(total.batches.items())),
-        stages=total.stages(),
-        memory=Memory(repeats[-1].own_bytes, repeats[-1].server_bytes),
-        repeats=each,
-        intervals=intervals_of(each),
-        headroom=headroom,
-        busy=max((one.busy for one in repeats if one.busy is not None), default=None),
-        stalled_s=sum(window.stalled_s for window in windows),
-        others=others,
-        account=account_of(one.metrics for one in repeats if one.metrics is not None),
-        verdict=judge(
-            windows,
-            tolerance=load.tolerance if must_agree else None,
-            late_sends=total.late_sends,
-            sent=total.sent,
-            checked=total.checked,
-            wrong_answers=total.wrong,
-            is_checking=bool(load.check_every),
-            headroom=headroom,
-            others=others,
-            intervals=intervals_of(each),
-        ),
-    )
-
-
-def _repeat(measured: Measured) -> Repeat:
-    total = Tally()
-    for tally in measured.tallies:
-        total.merge(tally)
-    seconds = sum(window.seconds for window in measured.windows)
-    p50, p90, p99, p999 = total.latency.percentiles((50, 90, 99, 99.9))
-    sent = max(1, total.sent)
-    return Repeat(
-        total.ok / seconds,
-        p50,
-        p99,
-        total.on_time / sent,
-        p90,
-        p999,
-        total.ok / sent,
-        calmest_s(measured.windows),
-    )
-
-
 def agreeing(load: Load) -> Enough:
     """Return when a load's windows are enough: the last three of them agree."""
     return lambda windows: len(windows) >= load.windows and agree(windows, load.tolerance)
@@ -216,7 +120,7 @@ def measure(
 ) -> Measured:
     """Load the server once. Each window is put into ``seen`` as it closes: what is there is not lost."""
     seen = [] if seen is None else seen
-    with _generators(load) as pipes, StallMeter() as meter:
+    with _generators(load) as pipes, StallMeter() as meter, Yardstick() as yardstick:
         for pipe in pipes:
             _expect(pipe, "ready", _READY_S)
         start_s = time.monotonic() + _LEAD_S
@@ -235,7 +139,7 @@ def measure(
             if len(seen) >= load.max_windows or enough([window for _, window in seen]):
                 break
         after = _metrics(load)
-        found = others.found()
+        found, pace = others.found(), yardstick.pace(start_s + load.warm_up_s)
         server_bytes = resident_bytes(server)
         for pipe in pipes:
             pipe.send(("stop", None))
@@ -244,7 +148,7 @@ def measure(
     busy = max((end.busy for end in ends if end.busy is not None), default=None)
     metrics = (before, after) if before is not None and after is not None else None
     tallies, windows = zip(*seen, strict=True)
-    return Measured(tallies, windows, own_bytes, server_bytes, busy, metrics, found)
+    return Measured(tallies, windows, own_bytes, server_bytes, busy, metrics, found, pace)
 
 
 def _metrics(load: Load) -> Reading | None:

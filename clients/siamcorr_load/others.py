@@ -3,7 +3,7 @@
 Rules:
 
 - What processors did, stolen time of a virtual machine included, less what the generators and the server did.
-  Interrupts belong to nobody: most are the load's own messages.
+  A process is charged for the interrupts that it is interrupted by, so that they count on both sides.
 - A server on this machine is found by the port on which it listens. Where it cannot be (it is another user's,
   or in a container), it would count as another program, so that nothing is said.
 - On a machine with processors to spare other programs take nothing from anybody.
@@ -27,7 +27,7 @@ _MAX_PROCESSORS = 0.2
 """So much of a processor others may take where fewer than one is free."""
 
 _SPARE = 1.0
-_BUSY = ("user", "nice", "system", "steal")
+_BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
 @dataclass(frozen=True, slots=True)

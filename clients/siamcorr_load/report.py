@@ -183,10 +183,12 @@ def _batches(sizes: Mapping[int, int]) -> str:
 
 
 def _machine(run: Run) -> str:
-    still = f"stood still for {time_text(run.stalled_s)}"
-    if run.others is None:
-        return still
-    return f"other programs {run.others.processors:.2f} processors, {run.others.free:.2f} free; {still}"
+    facts = [f"stood still for {time_text(run.stalled_s)}"]
+    if run.pace is not None:
+        facts.append(f"slow for {share_text(run.pace.slow)} of the time")
+    if run.others is not None:
+        facts.append(f"other programs took {run.others.processors:.2f} processors")
+    return ", ".join(facts)
 
 
 def _memory(run: Run) -> tuple[str, str]:

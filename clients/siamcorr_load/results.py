@@ -25,6 +25,7 @@ __all__ = [
     "Json",
     "Memory",
     "Others",
+    "Pace",
     "Repeat",
     "Run",
     "Stages",
@@ -114,6 +115,14 @@ class Others:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a fixed piece of work took at best, and for which share of the time it took much longer."""
+
+    fastest_s: float
+    slow: float
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """One of several repeats of the same load, one after the other: from their spread, the noise."""
 
@@ -160,8 +169,9 @@ class Run:
     ``batch_sizes`` counts answers by the number of pairs in the server's launch. ``headroom`` is how many
     times as much the generators could have asked of a server that answers at once; None: not tried. ``busy``
     is the share of a processor that the busiest generator took, ``stalled_s`` for how much of ``duration_s``
-    their machine stood still, ``others`` what other programs took of it; None: not known. ``account`` is the
-    server's own, where it shows metrics. Runs whose repeats were made side by side have the same ``turns``.
+    their machine stood still, ``others`` what other programs took of it, ``pace`` how fast it was; None: not
+    known. ``account`` is the server's own, where it shows metrics. Runs whose repeats were made side by side
+    have the same ``turns``.
     """
 
     settings: Mapping[str, Json]
@@ -193,6 +203,7 @@ class Run:
     busy: float | None = None
     stalled_s: float = 0.0
     others: Others | None = None
+    pace: Pace | None = None
     account: Account | None = None
     turns: str | None = None
     verdict: Verdict = Verdict()

@@ -6,9 +6,10 @@ import dataclasses
 import uuid
 from datetime import UTC, datetime
 
-from siamcorr_load.controller import Measured, OnWindow, measure, summary
+from siamcorr_load.controller import OnWindow, measure
 from siamcorr_load.results import Run
 from siamcorr_load.settings import Load
+from siamcorr_load.summary import Measured, summary
 
 __all__ = ["run_in_turns"]
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from siamcorr_load.others import are_in_the_way
-from siamcorr_load.results import INVALID, VALID, Interval, Others, Verdict, Window
+from siamcorr_load.results import INVALID, VALID, Interval, Others, Pace, Verdict, Window
+from siamcorr_load.yardstick import is_unsteady
 
 __all__ = ["BUSY", "MAX_LATE_SHARE", "MAX_STALLED_SHARE", "MIN_HEADROOM", "agree", "judge"]
 
@@ -53,6 +54,7 @@ def judge(
     is_checking: bool,
     headroom: float | None,
     others: Others | None = None,
+    pace: Pace | None = None,
     intervals: Mapping[str, Interval] = MappingProxyType({}),
 ) -> Verdict:
     """Return the verdict on a run; with ``tolerance`` None its windows need not agree.
@@ -77,6 +79,11 @@ def judge(
         reasons.append(
             f"other programs took {others.processors:.1f} processors, and {others.free:.1f} were free: "
             "let nothing else run"
+        )
+    if pace is not None and is_unsteady(pace):
+        reasons.append(
+            f"the generators' machine was slower than it can be for {100 * pace.slow:.0f} % of the time: "
+            "a neighbour on its host?"
         )
     if headroom is not None and headroom < MIN_HEADROOM:
         reasons.append(

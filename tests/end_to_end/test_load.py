@@ -16,7 +16,7 @@ from siamcorr_load.results import Capacity, Run
 SHORT = ("--warm-up", "0.1", "--window", "0.2", "--tolerance", "10", "--no-headroom", "--quiet")
 SMALL = ("--template", "8,3,3", "--search", "8,9,9")
 
-TIMING = ("late", "agree", "headroom", "stood still", "other programs")
+TIMING = ("late", "agree", "headroom", "stood still", "other programs", "slower than it can be")
 """What a slow machine may be reproached with; all else is a fault."""
 
 

@@ -9,13 +9,14 @@ import pytest
 
 from siamcorr.errors import InvalidArgument
 from siamcorr_load.__main__ import main
-from siamcorr_load.controller import Enough, Measured, summary
+from siamcorr_load.controller import Enough
 from siamcorr_load.options import read_options
 from siamcorr_load.payloads import VARIANTS, payload_for
 from siamcorr_load.recorder import Tally
 from siamcorr_load.result_json import from_json, to_json
 from siamcorr_load.results import Capacity, Run
 from siamcorr_load.settings import Load
+from siamcorr_load.summary import Measured, summary
 
 SERVER = ["--server", "127.0.0.1:1"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from siamcorr_load.compare import BETTER, MIXED, NO_DIFFERENCE, SAME, WORSE, compare, exit_code
 from siamcorr_load.result_json import from_json, to_json
-from siamcorr_load.results import Comparison, Distribution, Repeat, Run, Verdict, Window
+from siamcorr_load.results import Comparison, Distribution, Pace, Repeat, Run, Verdict, Window
 
 PERIOD_S = 0.04
 PERCENTILES = (50, 90, 99, 99.9)
@@ -173,6 +173,17 @@ def test_what_makes_a_comparison_doubtful_is_said() -> None:
         "the runs differ in their settings: targets",
         "the runs were made on machines that differ: cores",
     )
+
+
+def test_a_machine_that_was_not_as_fast_is_told() -> None:
+    run = a_run(np.random.default_rng(1))
+    first, second = (dataclasses.replace(run, pace=Pace(fastest_s, 0.0)) for fastest_s in (3e-4, 4.2e-4))
+    (warning,) = compare(first, second).warnings
+    assert warning == (
+        "the machine itself was not as fast: it took 1.40 times as long in the second run as in the first "
+        "for the same piece of work"
+    )
+    assert compare(first, first).warnings == ()
 
 
 def test_the_servers_address_and_the_machines_mood_may_differ() -> None:

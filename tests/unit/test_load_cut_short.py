@@ -10,12 +10,13 @@ import pytest
 from siamcorr.errors import ServerUnavailable
 from siamcorr_load.__main__ import main
 from siamcorr_load.capacity import find_capacity
-from siamcorr_load.controller import Enough, Measured, OnWindow, run, summary
+from siamcorr_load.controller import Enough, OnWindow, run
 from siamcorr_load.cut_short import Interrupts
 from siamcorr_load.recorder import Tally
 from siamcorr_load.result_json import from_json
 from siamcorr_load.results import Capacity, Run, Window
 from siamcorr_load.settings import Load
+from siamcorr_load.summary import Measured, summary
 
 LOAD = Load(server="a:1", headroom=False, repeats=3)
 GONE = ServerUnavailable("nobody is there")

@@ -14,13 +14,13 @@ import pytest
 from siamcorr.answers import Response, Template
 from siamcorr.errors import DeadlineExceeded, QueueFull
 from siamcorr_load.cameras import Camera
-from siamcorr_load.controller import Measured, summary
 from siamcorr_load.driver import Driver
 from siamcorr_load.pacer import arrivals
 from siamcorr_load.payloads import VARIANTS, FeaturePayload
 from siamcorr_load.recorder import Recorder, Tally
 from siamcorr_load.results import Run
 from siamcorr_load.settings import Load
+from siamcorr_load.summary import Measured, summary
 
 STALL_S = (5.0, 6.0)
 SERVICE_S = 2e-3

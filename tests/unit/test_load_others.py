@@ -1,8 +1,9 @@
-"""What other programs take of the machine while a server is loaded."""
+"""What other programs, and neighbours on the host, take of the machine while a server is loaded."""
 
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from load_runs import CAPACITY
 from siamcorr_load.capacity_doubts import doubts
 from siamcorr_load.others import OthersMeter, most
-from siamcorr_load.results import Others, Window
+from siamcorr_load.results import Others, Pace, Window
 from siamcorr_load.verdict import judge
+from siamcorr_load.yardstick import Yardstick, slowest
 
 Times = namedtuple("Times", "user nice system idle steal softirq guest")
 BEGIN = Times(20.0, 0.0, 10.0, 100.0, 0.0, 3.0, 5.0)
@@ -27,18 +29,18 @@ def scripted(monkeypatch: pytest.MonkeyPatch, *looks: Times) -> None:
     monkeypatch.setattr(psutil, "cpu_count", lambda: 2)
 
 
-def test_others_took_what_was_not_ours_and_interrupts_are_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_took_what_was_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, BEGIN, END)
     found = OthersMeter("camera7:1", None).found()
     assert found is not None
     whole_s = 5.5 - 0.5  # a guest's seconds are counted as a user's too
-    assert found.processors == pytest.approx(2 * 2.0 / whole_s, rel=0.1)  # this test takes some itself
-    assert found.free == pytest.approx(2 * (1 - 2.0 / whole_s))
+    assert found.processors == pytest.approx(2 * 3.0 / whole_s, rel=0.1)  # this test takes some itself
+    assert found.free == pytest.approx(2 * (1 - 3.0 / whole_s))
 
 
 def test_what_the_servers_process_did_is_not_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, BEGIN, END)
-    server = _Process(1.9)
+    server = _Process(2.9)
     found = OthersMeter("127.0.0.1:1", server).found()  # type: ignore[arg-type]
     assert found is not None
     assert found.processors == pytest.approx(0.0, abs=0.06)
@@ -81,9 +83,71 @@ def test_a_search_beside_busy_programs_cannot_be_believed() -> None:
     assert says not in doubts(CAPACITY.points, 80, 4096, shares_machine=True)
 
 
+def yardstick_of(*taken_s: float) -> Yardstick:
+    """One that looks as often as there are times, a second after the other."""
+    now_s, marks = 0.0, []
+    for seconds in taken_s:
+        marks += [now_s, now_s + 2 * seconds, now_s + 3 * seconds, now_s + 5 * seconds]
+        now_s += 1.0
+    times = iter(marks)
+    yardstick = Yardstick(lambda: next(times), lambda: None)
+    for _ in taken_s:
+        yardstick.look()
+    return yardstick
+
+
+def test_the_best_of_three_tries_counts_and_what_is_much_slower_is_slow() -> None:
+    pace = yardstick_of(0.010, 0.0105, 0.016, 0.015).pace()
+    assert pace is not None
+    assert pace.fastest_s == pytest.approx(0.010)
+    assert pace.slow == 0.5
+
+
+def test_what_was_before_does_not_count() -> None:
+    pace = yardstick_of(0.002, 0.010, 0.010).pace(begin_s=0.5)
+    assert pace is not None
+    assert (round(pace.fastest_s, 6), pace.slow) == (0.010, 0.0)
+    assert yardstick_of(0.002).pace(begin_s=0.5) is None
+
+
+def test_a_yardstick_measures_while_it_is_entered() -> None:
+    looked = threading.Event()
+
+    def work() -> None:
+        looked.set()
+
+    with Yardstick(work=work) as yardstick:
+        assert looked.wait(30)
+    pace = yardstick.pace()
+    assert pace is not None
+    assert pace.fastest_s >= 0.0
+
+
+def test_a_run_on_an_unsteady_machine_cannot_be_believed() -> None:
+    windows = [Window(1.0, 100, 100, 100, p50_s=0.01)] * 3
+    known: dict[str, Any] = {"late_sends": 0, "sent": 300, "checked": 3, "wrong_answers": 0}
+    known |= {"tolerance": 0.2, "is_checking": True, "headroom": None}
+    assert judge(windows, **known, pace=Pace(3e-4, 0.2)).is_valid
+    (reason,) = judge(windows, **known, pace=Pace(3e-4, 0.44)).reasons
+    assert reason == (
+        "the generators' machine was slower than it can be for 44 % of the time: a neighbour on its host?"
+    )
+
+
+def test_a_search_on_an_unsteady_machine_cannot_be_believed() -> None:
+    points = [
+        dataclasses.replace(point, run=dataclasses.replace(point.run, pace=Pace(3e-4, 0.9)))
+        for point in CAPACITY.points
+    ]
+    says = "the machine was slower than it can be in 2 of 2 trials: a neighbour?"
+    assert says in doubts(points, 80, 4096, shares_machine=True)
+
+
 def test_of_several_times_the_worst_counts() -> None:
     assert most([None, Others(0.1, 1.0), Others(0.3, 0.2)]) == Others(0.3, 0.2)
     assert most([None]) is None
+    assert slowest([Pace(2e-4, 0.1), None, Pace(3e-4, 0.3)]) == Pace(2e-4, 0.3)
+    assert slowest([None]) is None
 
 
 class _Process:
