@@ -9,9 +9,9 @@ Rules:
 - Windows of one run do not show what differs between runs, such as where memory and processes came to lie. So
   the spread between runs counts too: that of the repeats, and the usual one, or on a noisy machine that of
   the windows, where there are few.
-- What else runs on the machine only ever slows a request. So the median of the fastest quarter second is the
-  steadiest measure of what a request takes: on a shared machine it varied by 2 % from run to run where the
-  median of all varied by 3 to 6 % (Chen and Revels, "Robust benchmarking in noisy environments", 2016).
+- What else runs on the machine only ever slows a request. So the fastest hundredth of requests is the
+  steadiest measure of what one takes: it varied by 2 to 4 % from run to run on a shared machine, where the
+  median varied by 4 to 14 % (Chen and Revels, "Robust benchmarking in noisy environments", 2016).
 - Runs that were made in turns are compared repeat by repeat: what the machine did to both at the time cancels
   out. That is the surest way where it is faster in one minute than in the next (Bulej et al., "Duet
   benchmarking", 2020).

@@ -78,11 +78,12 @@ class Histogram:
         """Return the figures that are reported, and points to plot."""
         if not self.count:
             return Distribution()
-        p50, p90, p95, p99, p999, p9999 = self.percentiles((50, 90, 95, 99, 99.9, 99.99))
+        p1, p50, p90, p95, p99, p999, p9999 = self.percentiles((1, 50, 90, 95, 99, 99.9, 99.99))
         points = tuple(zip(_PLOTTED, self.percentiles(_PLOTTED), strict=True))
         return Distribution(
             count=self.count,
             mean_s=self.sum_s / self.count,
+            p1_s=p1,
             p50_s=p50,
             p90_s=p90,
             p95_s=p95,

@@ -15,15 +15,12 @@ from siamcorr_load.results import Stages, Window
 
 __all__ = ["Recorder", "Tally"]
 
-_SLICE_S = 0.25
-_LEAST_ANSWERS = 5  # of a slice, for its median to mean anything
-
 _STAGES = ("prepare_s", "queue_s", "embed_s", "compute_s", "copy_s")
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one window, or of several merged. ``slices`` are a window's latencies by quarter second."""
+    """Counts of one window, or of several merged."""
 
     latency: Histogram = field(default_factory=Histogram)
     service_time: Histogram = field(default_factory=Histogram)
@@ -38,7 +35,6 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     batches: Counter[int] = field(default_factory=Counter)
     stages_s: Counter[str] = field(default_factory=Counter)
-    slices: defaultdict[int, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
 
     @property
     def ok(self) -> int:
@@ -53,8 +49,6 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("rejects", "errors", "batches", "stages_s"):
             getattr(self, name).update(getattr(other, name))
-        for number, latencies in other.slices.items():
-            self.slices[number].merge(latencies)
 
     def stages(self) -> Stages:
         """Return the server's account of an average answer."""
@@ -62,7 +56,7 @@ class Tally:
 
     def window(self, seconds: float, stalled_s: float = 0.0) -> Window:
         """Return the counts as a window of so many seconds, for some of which the machine stood still."""
-        p50, p90, p99, p999 = self.latency.percentiles((50, 90, 99, 99.9))
+        p1, p50, p90, p99, p999 = self.latency.percentiles((1, 50, 90, 99, 99.9))
         return Window(
             seconds=seconds,
             sent=self.sent,
@@ -71,6 +65,7 @@ class Tally:
             late_sends=self.late_sends,
             rejects=dict(self.rejects),
             errors=dict(self.errors),
+            p1_s=p1,
             p50_s=p50,
             p90_s=p90,
             p99_s=p99,
@@ -78,12 +73,7 @@ class Tally:
             max_s=self.latency.max_s,
             updates=self.updates,
             stalled_s=stalled_s,
-            calm_s=self._calm_s(),
         )
-
-    def _calm_s(self) -> float:
-        enough = (one for one in self.slices.values() if one.count >= _LEAST_ANSWERS)
-        return min((one.percentile(50) for one in enough), default=0.0)
 
 
 class Recorder:
@@ -119,7 +109,6 @@ class Recorder:
         window = self._window(due_s)
         tally = self._tallies[window]
         tally.latency.record(done_s - due_s)
-        tally.slices[int((due_s - self._begin_s) // _SLICE_S)].record(done_s - due_s)
         tally.service_time.record(done_s - sent_s)
         tally.on_time += done_s - due_s <= self._period_s
         tally.updates += pairs

@@ -53,6 +53,7 @@ class Distribution:
     p9999_s: float = 0.0
     max_s: float = 0.0
     points: tuple[tuple[float, float], ...] = ()
+    p1_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,7 @@ class Window:
 
     ``on_time`` counts answers within a frame period of when the request was due, ``late_sends`` the requests
     that the generator itself sent late. ``rejects`` (the server was overloaded) and ``errors`` are by code.
-    For ``stalled_s`` the generators' machine stood still; ``calm_s`` is the median of the fastest
-    quarter second's latencies.
+    For ``stalled_s`` the generators' machine stood still.
     """
 
     seconds: float
@@ -79,7 +79,7 @@ class Window:
     max_s: float = 0.0
     updates: int = 0
     stalled_s: float = 0.0
-    calm_s: float = 0.0
+    p1_s: float = 0.0
 
     @property
     def throughput_per_s(self) -> float:
@@ -133,7 +133,7 @@ class Repeat:
     p90_s: float = 0.0
     p999_s: float = 0.0
     answered_rate: float = 0.0
-    calm_s: float = 0.0
+    p1_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from siamcorr_load.recorder import Tally
 from siamcorr_load.results import Memory, Others, Pace, Repeat, Run, Window
 from siamcorr_load.settings import Load
 from siamcorr_load.verdict import judge
-from siamcorr_load.windows import calmest_s
 from siamcorr_load.yardstick import slowest
 
 __all__ = ["Measured", "summary"]
@@ -104,7 +103,7 @@ def _repeat(measured: Measured) -> Repeat:
     for tally in measured.tallies:
         total.merge(tally)
     seconds = sum(window.seconds for window in measured.windows)
-    p50, p90, p99, p999 = total.latency.percentiles((50, 90, 99, 99.9))
+    p1, p50, p90, p99, p999 = total.latency.percentiles((1, 50, 90, 99, 99.9))
     sent = max(1, total.sent)
     return Repeat(
         total.ok / seconds,
@@ -114,5 +113,5 @@ def _repeat(measured: Measured) -> Repeat:
         p90,
         p999,
         total.ok / sent,
-        calmest_s(measured.windows),
+        p1,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from siamcorr_load.results import Window
 
-__all__ = ["ON_TIME", "calmest_s", "decides", "is_carried", "is_clear", "is_in_time", "proves"]
+__all__ = ["ON_TIME", "decides", "is_carried", "is_clear", "is_in_time", "proves"]
 
 ON_TIME = 0.999
 """The least share of what was due that has to be answered within the frame period."""
@@ -16,11 +16,6 @@ _CLEARLY_LATE = 0.9  # on time, at most
 _AFTER_A_STALL = 20.0
 """For so many times as long as a stall requests may be late: a server that is busy for 95 % of its time needs
 19 times as long to answer what has piled up."""
-
-
-def calmest_s(windows: Sequence[Window]) -> float:
-    """Return the median latency of the fastest quarter second of all, or 0 where none had answers enough."""
-    return min((window.calm_s for window in windows if window.calm_s), default=0.0)
 
 
 def is_in_time(window: Window, period_s: float) -> bool:

@@ -48,7 +48,7 @@ class Yardstick:
         clock: monotonic seconds.
         work: the piece of work.
 
-    >>> now = iter([0.0, 0.3, 0.3, 0.5, 0.5, 0.9])
+    >>> now = iter([0.0, 0.3, 0.5, 0.9])
     >>> yardstick = Yardstick(lambda: next(now), lambda: None)
     >>> yardstick.look()
     >>> yardstick.pace()

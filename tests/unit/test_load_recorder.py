@@ -95,23 +95,6 @@ def test_tallies_merge_field_by_field() -> None:
     assert merged.window(1.0).rejects == {"QUEUE_FULL": 2}
 
 
-def test_a_window_tells_the_median_of_its_fastest_quarter_second() -> None:
-    halves = [recorder(), recorder()]
-    for number in range(40):
-        due_s = 10.0 + number / 40
-        taken_s = {0: 0.05, 1: 0.01, 2: 0.03}.get(number // 10, 0.001)
-        if taken_s > 0.001 or number < 34:  # of the last quarter there are four answers: too few
-            for one in halves:
-                one.due(due_s)
-            halves[number % 2].answered(due_s, due_s, due_s + taken_s, 1, Timings())
-            halves[1 - number % 2].failed(due_s, "INTERNAL", is_reject=False)
-    merged = Tally()
-    for one in halves:
-        merged.merge(one.closed(11.1)[0])
-    assert merged.window(1.0).calm_s == pytest.approx(0.01, rel=1e-3)
-    assert Tally().window(1.0).calm_s == 0.0
-
-
 def windows(*rates: int, p50_s: float = 0.01) -> list[Window]:
     return [Window(1.0, rate, rate, rate, p50_s=p50_s) for rate in rates]
 
