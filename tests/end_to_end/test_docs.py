@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from pages import MAINS, blocks, commands, flags_in, help_of, read_commands, run
 from scraped import door_of
 from servers import RunningServer, serving
 from siamcorr import EngineSettings
-from siamcorr.errors import BY_REASON, InvalidArgument
+from siamcorr.errors import BY_REASON, InvalidArgument, QueueFull
 from siamcorr.v1 import correlation_service_pb2, shared_memory_service_pb2, template_service_pb2
 from siamcorr_client import Client
 from siamcorr_server.logs import JsonFormatter, TextFormatter
@@ -46,20 +47,40 @@ def server() -> Iterator[RunningServer]:
 def test_the_timing_of_calls_says_what_most_of_a_slow_one_is(
     server: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (block,) = blocks(SLOW)
-    with Client(server.address) as client:
-        template = client.create_template(np.ones((8, 3, 3), np.float32))
-        own = run(
-            block,
-            {"client": client, "template": template, "xs": np.ones((9, 8, 5, 5), np.float32)},
-            server,
-            SLOW,
-        )
+    own = run(timing_of(9), {}, server, SLOW)
+    own["client"].close()
+    assert len(own["calls"]) == 8
     assert set(own["stages"]) == {"prepare", "queue", "embed", "compute", "compile", "copy", "outside"}
     assert own["whole_s"] == pytest.approx(sum(own["stages"].values()))
     assert capsys.readouterr().out.rstrip().endswith(f"most of it {own['worst']}")
     rows = re.findall(r"^\| `(\w+)`", SLOW.partition("### C")[2].partition("\n## ")[0], re.MULTILINE)
-    assert set(rows) == set(own["stages"])
+    assert set(rows) == set(own["stages"]) | {"refused"}
+
+
+def test_the_timing_of_calls_counts_what_is_refused(
+    server: RunningServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correlate, sent = Client.correlate, 0
+
+    def refuse_later(self: Client, *arguments: Any, **options: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        if sent > 1:
+            raise QueueFull("queue: max_jobs is 4, found 4 waiting or running and 1 more")
+        return correlate(self, *arguments, **options)
+
+    monkeypatch.setattr(Client, "correlate", refuse_later)
+    run(timing_of(3), {}, server, SLOW)["client"].close()
+    assert capsys.readouterr().out.startswith("refused 2, as queue: max_jobs is 4, ")
+
+
+def timing_of(calls: int) -> str:
+    """Return the page's program, with so many calls, and hardly a pause between them."""
+    (block,) = blocks(SLOW)
+    for constant, ours in (("range(1000)", f"range({calls})"), ("fps = 25\n", "fps = 1e6\n")):
+        assert block.count(constant) == 1
+        block = block.replace(constant, ours)
+    return block
 
 
 @pytest.mark.skipif(shutil.which("awk") is None, reason="no awk")
@@ -67,7 +88,7 @@ def test_the_log_tells_whose_calls_held_the_device(
     server: RunningServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    _, of_server, by_peer, from_json = blocks(SLOW, "sh")
+    _, recent, of_server, by_peer, from_json = blocks(SLOW, "sh")
     with Client(server.address) as huge, Client(server.address) as small:
         template = huge.create_template(np.ones((64, 6, 6), np.float32))
         for _ in range(3):
@@ -77,20 +98,35 @@ def test_the_log_tells_whose_calls_held_the_device(
             small.correlate(template, features=np.ones((1, 8, 8), np.float32))
     lines = [record for record in caplog.records if record.getMessage() == "call"]
     (tmp_path / "server.log").write_text("".join(f"{TextFormatter().format(line)}\n" for line in lines))
+    shell(recent, tmp_path)
     assert re.fullmatch(r"p50 [\d.]+ p99 [\d.]+\n", shell(of_server, tmp_path))
     first, second = (line.split() for line in shell(by_peer, tmp_path).splitlines())
-    names = ("held", "most", "compile", "decode", "calls", "failed", "pairs/call")
-    assert (*first[0:14:2], *second[0:14:2]) == names * 2
+    names = ("held", "most", "compile", "decode", "calls", "failed", "pairs/call", "largest")
+    assert (*first[0:16:2], *second[0:16:2]) == names * 2
     assert int(first[1]) > int(second[1])
     assert (first[9], first[11], second[9], second[11]) == ("4", "0", "2", "1")
-    assert (first[13], second[13]) == ("24.0", "0.5")
+    assert (first[13], first[15], second[13], second[15]) == ("32.0", "32", "1.0", "1")
     if shutil.which("jq"):
-        text = (tmp_path / "server.log").read_text()
+        told = recent_of(tmp_path)
         (tmp_path / "server.log").write_text("".join(f"{JsonFormatter().format(line)}\n" for line in lines))
-        told = [line.partition(" call ")[2] for line in text.splitlines()]
-        assert [line.partition("request_id=")[2] for line in shell(from_json, tmp_path).splitlines()] == [
-            line.partition("request_id=")[2] for line in told
-        ]
+        shell(from_json, tmp_path)
+        assert recent_of(tmp_path) == told
+
+
+def recent_of(folder: Path) -> list[str]:
+    """Return the calls of the log's end, without their times."""
+    return [line.partition("request_id=")[2] for line in (folder / "recent.log").read_text().splitlines()]
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="no awk")
+def test_the_servers_own_p99_is_that_of_answers(tmp_path: Path) -> None:
+    ended = [("Correlate", "OK", ms) for ms in (30, 10, 20)]
+    ended += [("Correlate", "RESOURCE_EXHAUSTED", 1)] * 9 + [("CorrelateStream", "OK", 9000)]
+    lines = [
+        f"now INFO call peer=a method={name} code={code} duration_ms={ms} x=1" for name, code, ms in ended
+    ]
+    (tmp_path / "recent.log").write_text("\n".join(lines))
+    assert shell(blocks(SLOW, "sh")[2], tmp_path) == "p50 20 p99 30\n"
 
 
 @pytest.mark.skipif(shutil.which("awk") is None, reason="no awk")
