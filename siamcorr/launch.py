@@ -154,7 +154,7 @@ class Launcher:
         self, key: CorrelateKey, tasks: Sequence[CorrelateTask]
     ) -> list[Launched | InvalidArgument]:
         """Return what came of each task, or why nothing did."""
-        watch = _Watch(self._clock, self._device)
+        watch, pairs = _Watch(self._clock, self._device), sum(task.size for task in tasks)
         search, finite = self._upload([region for task in tasks for region in task.regions])
         watch.stop("copy_s")
         if not all(finite):
@@ -166,13 +166,13 @@ class Launcher:
         chosen = self._kept_pass(key) if is_small else self._new_pass(key)
         response = self._responses(chosen, key, tasks, search)
         output = key.epilogue.output
-        peaks = batched_peaks(response, output.top_k) if output.kind != "map" else [()] * len(response)
+        peaks = batched_peaks(response, output.top_k) if output.kind != "map" else [()] * pairs
         watch.stop("compute_s")
-        maps: Sequence[Array | None] = [None] * len(response)
+        maps: Sequence[Array | None] = [None] * pairs
         if output.kind != "peaks":
             maps = list(self._device.download(response.to(_MAP_DTYPES[output.map_dtype])))
         watch.stop("copy_s")
-        timings = watch.timings(len(response), chosen.name)
+        timings = watch.timings(pairs, chosen.name)
         return [
             Launched(task, maps[start : start + task.size], peaks[start : start + task.size], timings)
             for task, start in _with_starts(tasks)

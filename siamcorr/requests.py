@@ -196,8 +196,9 @@ class CorrelateRequest(Request[list[Response]]):
 
     def _answer(self) -> list[Response]:
         launched: list[Launched] = [outcome for _, outcome in self._outcomes]
-        each = (replace(outcome.timings, queue_s=waited_s) for waited_s, outcome in self._outcomes)
-        timings = replace(reduce(Timings.then, each), prepare_s=self.prepare_s)
+        waited_s = max(waited_s for waited_s, _ in self._outcomes)
+        worked = reduce(Timings.then, (one.timings for one in launched))
+        timings = replace(worked, queue_s=waited_s, prepare_s=self.prepare_s)
         responses = dict(pair for one in launched for pair in one.responses(timings))
         return [responses[slot] for slot in range(len(responses))]
 

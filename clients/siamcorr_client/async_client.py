@@ -201,8 +201,9 @@ class AsyncClient(ClientBase):
             call, limit_s = call.through(memory), max(0.0, deadline_s - time.monotonic())
         sending = self._sending(call, limit_s, headers)
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._open_channel().unary_unary(call.method)
+        metadata = grpc.aio.Metadata(*sending.headers)
         try:
-            data = await method(sending.request, timeout=sending.timeout_s, metadata=sending.headers)
+            data = await method(sending.request, timeout=sending.timeout_s, metadata=metadata)
             return call.answer(data)
         except grpc.RpcError as failure:
             raise sending.failed(cast(RpcFailure, failure)) from failure

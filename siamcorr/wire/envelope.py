@@ -158,6 +158,8 @@ def varint(number: int) -> bytes:
 
 def read_varint(view: memoryview, position: int) -> tuple[int, int]:
     """Return such a number and where it ends. Past the end of ``view``: a number too large to be right."""
+    if position < len(view) and (only := view[position]) < 0x80:  # as most are
+        return only, position + 1
     number = shift = 0
     for group in view[position : position + 10]:
         number |= (group & 0x7F) << shift

@@ -16,7 +16,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, cast
 
@@ -76,11 +76,10 @@ class RequestWriter:
         key = _key(template, options)
         if key is not None and (known := self._known.get(key)) is not None:
             handles = _written([as_name(handle, "template") for handle in _handles(template)])
-            with np.errstate(over="ignore"):
-                features = np.ascontiguousarray(cast(Array, options["features"]), known.dtype)
+            features = _contiguous(cast(Array, options["features"]), known.dtype)
             head, *length = known.parts
             parts = handles + head, *length, features.reshape(-1).view(np.uint8).data
-            return replace(known, parts=parts)
+            return Sealed(parts, known.pairs, known.dtype)
         call = correlate_call(template, **options)
         sealed = Sealed(seal_correlate_request(call), len(call.template_index))
         if key is not None:
@@ -114,6 +113,13 @@ def _key(template: Handle | Sequence[Handle], options: CorrelateOptions) -> Hash
     if not handles or not all(isinstance(handle, str) and handle.isascii() for handle in handles):
         return None
     return isinstance(template, str | Template), len(handles), features.shape, features.dtype, named
+
+
+def _contiguous(features: Array, dtype: np.dtype[Any] | None) -> Array:
+    if features.dtype == dtype:
+        return np.ascontiguousarray(features)
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(features, dtype)
 
 
 def _handles(template: object) -> list[Any]:
@@ -220,7 +226,9 @@ class _Known:
 
     def __init__(self, call: CorrelateCall, *, is_shared: bool) -> None:
         regions = cast(Features, call.search).regions
-        self._call = replace(call, search=Features(regions[:0].copy()))  # without the payload
+        kept = {field.name: getattr(call, field.name) for field in fields(call)}
+        del kept["templates"], kept["search"]  # with the payload
+        self._call: Callable[[tuple[str, ...], Features], CorrelateCall] = partial(CorrelateCall, **kept)
         self._dtype, self._shape, self._size_bytes = regions.dtype, regions.shape, regions.nbytes
         self._is_shared = is_shared
 
@@ -241,7 +249,7 @@ class _Known:
         for handle in handles:
             as_name(handle, "template")
         regions: Array = np.frombuffer(payload, self._dtype).reshape(self._shape)
-        return replace(self._call, templates=handles, search=Features(regions))
+        return self._call(handles, Features(regions))
 
 
 def _head_bytes(request: pb.CorrelateRequest, data: Buffer, payload: memoryview) -> int | None:
