@@ -155,7 +155,8 @@ class Launcher:
     ) -> list[Launched | InvalidArgument]:
         """Return what came of each task, or why nothing did."""
         watch, pairs = _Watch(self._clock, self._device), sum(task.size for task in tasks)
-        search, finite = self._upload([region for task in tasks for region in task.regions])
+        regions = [region for task in tasks for region in task.regions]
+        search, finite = self._upload(regions, may_share=key.model is None)  # a model might write to crops
         watch.stop("copy_s")
         if not all(finite):
             return self._without_refused(key, tasks, finite)
@@ -214,12 +215,12 @@ class Launcher:
             tensors[name] = uploaded[0]
         return [tensors]
 
-    def _upload(self, arrays: Sequence[Array]) -> tuple[torch.Tensor, list[bool]]:
+    def _upload(self, arrays: Sequence[Array], *, may_share: bool = False) -> tuple[torch.Tensor, list[bool]]:
         """Return arrays as a batch on the device, and whether each is finite, where that is asked."""
         finite: list[bool] = []
         is_asked = self._check_finite and arrays[0].dtype != np.uint8
         look_at = (lambda array: finite.append(_is_finite(array))) if is_asked else None
-        return self._device.upload(arrays, look_at), finite
+        return self._device.upload(arrays, look_at, may_share=may_share), finite
 
     def _without_refused(
         self, key: CorrelateKey, tasks: Sequence[CorrelateTask], finite: Sequence[bool]

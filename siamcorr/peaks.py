@@ -31,6 +31,8 @@ __all__ = ["NEIGHBOURS", "Peak", "check_peaks_input", "exclusion_radius", "find_
 
 Map: TypeAlias = npt.NDArray[np.float64]
 
+_FEW_CELLS = 32  # below it Python adds them faster than numpy does
+
 NEIGHBOURS = tuple((row, col) for row in (-1, 0, 1) for col in (-1, 0, 1) if (row, col) != (0, 0))
 """The eight offsets of a 3x3 neighbourhood, in row-major order: the first four precede the cell."""
 
@@ -117,10 +119,10 @@ def _best_cell(response_map: npt.NDArray[Any]) -> list[tuple[int, int, int]]:
     """Return the first of the highest cells, which is always a peak, without looking at neighbours."""
     values = response_map
     at = int(values.argmax())
-    if not np.isfinite(values.flat[at]):  # then argmax has found that, and not the highest of the others
+    if not math.isfinite(values.item(at)):  # then argmax has found that, and not the highest of the others
         values = np.where(np.isfinite(values), values, -np.inf)
         at = int(values.argmax())
-        if not np.isfinite(values.flat[at]):
+        if not math.isfinite(values.item(at)):
             return []
     rows, cols = values.shape[1:]
     return [(at // (rows * cols), at // cols % rows, at % cols)]
@@ -160,7 +162,7 @@ def _vertex(line: Map, at: int) -> float:
         return 0.0
     before, here, after = line[at - 1 : at + 2].tolist()
     bend = (before - here) + (after - here)
-    if not np.isfinite(bend) or bend == 0:
+    if not math.isfinite(bend) or bend == 0:
         return 0.0
     return float(0.5 * (before - after) / bend)
 
@@ -171,19 +173,26 @@ def _sidelobe(values: Map, row: int, col: int) -> tuple[float, float]:
     outside = np.ones(values.shape, bool)
     outside[max(0, row - radius) : row + radius + 1, max(0, col - radius) : col + radius + 1] = False
     sidelobe = values[outside]
-    if sidelobe.size == 0 or not np.isfinite(sidelobe).all() or sidelobe.min() == sidelobe.max():
+    if sidelobe.size == 0:
+        return 0.0, 0.0
+    least, most = float(sidelobe.min()), float(sidelobe.max())  # a NaN is both
+    if not (math.isfinite(least) and math.isfinite(most) and least < most):
         return 0.0, 0.0
     mean = _sum(np.where(outside, values, 0.0)) / sidelobe.size
     variance = _sum(np.where(outside, (values - mean) ** 2, 0.0)) / sidelobe.size
-    return float(mean), float(variance)
+    return mean, variance
 
 
-def _sum(values: Map) -> np.float64:
+def _sum(values: Map) -> float:
     """Add all cells by folding the second half onto the first: an order that any array library can repeat."""
-    flat = values.ravel()
-    while flat.size > 1:
+    flat = values.flatten()
+    while flat.size > _FEW_CELLS:
         half = (flat.size + 1) // 2
-        folded = flat[:half].copy()
-        folded[: flat.size - half] += flat[half:]
-        flat = folded
-    return np.float64(flat[0])
+        flat[: flat.size - half] += flat[half:]
+        flat = flat[:half]
+    few = flat.tolist()
+    while len(few) > 1:
+        half = (len(few) + 1) // 2
+        folded = [here + there for here, there in zip(few, few[half:], strict=False)]
+        few = folded + few[len(folded) : half]
+    return float(few[0])

@@ -7,15 +7,17 @@ thread that calls decides about bits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 
 __all__ = ["in_full_precision"]
 
 
-@contextmanager
-def in_full_precision(device: torch.device) -> Iterator[None]:
+_NOTHING = nullcontext()
+
+
+def in_full_precision(device: torch.device) -> AbstractContextManager[None]:
     """Keep away gradients, and whatever would compute in less than the dtype at hand.
 
     A thread that is new to torch multiplies on all cores, whatever ``torch.set_num_threads`` was told, until
@@ -26,6 +28,12 @@ def in_full_precision(device: torch.device) -> Iterator[None]:
     torch.float32
     """
     torch.get_num_threads()
+    is_kept_away = not torch.is_grad_enabled() and not torch.is_autocast_enabled(device.type)
+    return _NOTHING if is_kept_away and device.type == "cpu" else _kept_away(device)
+
+
+@contextmanager
+def _kept_away(device: torch.device) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         if torch.is_autocast_enabled(device.type):

@@ -5,7 +5,6 @@ It multiplies little more than is needed, builds nothing in between, and takes t
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,9 +61,8 @@ def _compute(operands: Operands) -> torch.Tensor:
         for calls in _pair_by_pair(operands, dtype, response):
             _run(kernel, calls, _threads(problem, 1))
     else:
-        at_once = _at_once(operands, response)
-        every = at_once or list(itertools.chain(*_pair_by_pair(operands, dtype, response)))
-        _run(kernel, every, _threads(problem, operands.pairs))
+        calls = _at_once(operands, response) or _in_place(operands, response)
+        _run(kernel, calls, _threads(problem, operands.pairs))
     return response
 
 
@@ -83,6 +81,20 @@ def _at_once(operands: Operands, response: torch.Tensor) -> list[_Call]:
     template, region = templates[operands.template_index[0]], search[operands.search_index[0]]
     addresses = template.data_ptr(), region.data_ptr(), response.data_ptr()
     return [(*addresses, *part, a_group) for part in _parts(outputs * pairs, _threads(problem, pairs))]
+
+
+def _in_place(operands: Operands, response: torch.Tensor) -> list[_Call]:
+    """Return the calls of all pairs, one for each thread that may help, where no region has to be staged."""
+    (outputs, *_), groups = operands.problem.resolved.weight, operands.problem.resolved.groups
+    parts = _parts(outputs, _threads(operands.problem, operands.pairs))
+    search, answer = operands.search, response.data_ptr()
+    region_bytes, answer_bytes = search.nbytes // len(search), response.nbytes // operands.pairs
+    calls = []
+    for template, region in zip(operands.template_index, operands.search_index, strict=True):
+        addresses = operands.templates[template].data_ptr(), search.data_ptr() + region * region_bytes, answer
+        calls += [(*addresses, *part, outputs // groups) for part in parts]
+        answer += answer_bytes
+    return calls
 
 
 def _pair_by_pair(operands: Operands, dtype: torch.dtype, response: torch.Tensor) -> Iterator[list[_Call]]:

@@ -27,19 +27,19 @@ from siamcorr.v1 import error_pb2 as siamcorr_dot_v1_dot_error__pb2
 from siamcorr.v1 import tensor_pb2 as siamcorr_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%siamcorr/v1/correlation_service.proto\x12\x0bsiamcorr.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17siamcorr/v1/error.proto\x1a\x18siamcorr/v1/tensor.proto\"#\n\x05\x43\x65lls\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04\x63ols\x18\x02 \x01(\r\"\x9a\x02\n\x0b\x43orrelation\x12\x1f\n\x04kind\x18\x01 \x01(\x0e\x32\x11.siamcorr.v1.Kind\x12\x13\n\x06groups\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x01k\x18\x03 \x01(\rH\x01\x88\x01\x01\x12#\n\x07padding\x18\x04 \x01(\x0b\x32\x12.siamcorr.v1.Cells\x12\"\n\x06stride\x18\x05 \x01(\x0b\x32\x12.siamcorr.v1.Cells\x12$\n\x08\x64ilation\x18\x06 \x01(\x0b\x32\x12.siamcorr.v1.Cells\x12\x11\n\x04gain\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12)\n\tprecision\x18\x08 \x01(\x0e\x32\x16.siamcorr.v1.PrecisionB\t\n\x07_groupsB\x04\n\x02_kB\x07\n\x05_gain\"N\n\x04Head\x12#\n\x06weight\x18\x01 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\x12!\n\x04\x62ias\x18\x02 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\"~\n\x06Output\x12%\n\x04kind\x18\x01 \x01(\x0e\x32\x17.siamcorr.v1.OutputKind\x12(\n\tmap_dtype\x18\x02 \x01(\x0e\x32\x15.siamcorr.v1.DataType\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\x14\n\x0csum_channels\x18\x04 \x01(\x08\"\x92\x03\n\x10\x43orrelateRequest\x12\x11\n\ttemplates\x18\x01 \x03(\t\x12\'\n\x08\x66\x65\x61tures\x18\x02 \x01(\x0b\x32\x13.siamcorr.v1.TensorH\x00\x12#\n\x05\x66rame\x18\x03 \x01(\x0b\x32\x12.siamcorr.v1.FrameH\x00\x12\x16\n\x0etemplate_index\x18\x04 \x03(\r\x12\x14\n\x0csearch_index\x18\x05 \x03(\r\x12\x13\n\x0btensor_name\x18\x06 \x01(\t\x12-\n\x0b\x63orrelation\x18\x07 \x01(\x0b\x32\x18.siamcorr.v1.Correlation\x12!\n\x04\x62ias\x18\x08 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\x12\x1f\n\x04head\x18\t \x01(\x0b\x32\x11.siamcorr.v1.Head\x12#\n\x06output\x18\n \x01(\x0b\x32\x13.siamcorr.v1.Output\x12\'\n\x06shared\x18\x0e \x01(\x0b\x32\x17.siamcorr.v1.SharedSlot\x12\x0f\n\x07payload\x18\x0f \x01(\x0c\x42\x08\n\x06search\"M\n\x04Peak\x12\x0b\n\x03row\x18\x01 \x01(\x01\x12\x0b\n\x03\x63ol\x18\x02 \x01(\x01\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0b\n\x03psr\x18\x04 \x01(\x01\x12\x0f\n\x07\x63hannel\x18\x05 \x01(\r\"D\n\nMapToFrame\x12\n\n\x02x0\x18\x01 \x01(\x01\x12\n\n\x02y0\x18\x02 \x01(\x01\x12\x0e\n\x06step_x\x18\x03 \x01(\x01\x12\x0e\n\x06step_y\x18\x04 \x01(\x01\"\xc4\x01\n\x06Result\x12\x10\n\x08template\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12 \n\x03map\x18\x03 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\x12 \n\x05peaks\x18\x04 \x03(\x0b\x32\x11.siamcorr.v1.Peak\x12-\n\x0cmap_to_frame\x18\x05 \x01(\x0b\x32\x17.siamcorr.v1.MapToFrame\x12!\n\x04maps\x18\x06 \x03(\x0b\x32\x13.siamcorr.v1.Tensor\"\x97\x01\n\x07Timings\x12\x11\n\tprepare_s\x18\x01 \x01(\x01\x12\x0f\n\x07queue_s\x18\x02 \x01(\x01\x12\x0f\n\x07\x65mbed_s\x18\x03 \x01(\x01\x12\x11\n\tcompute_s\x18\x04 \x01(\x01\x12\x0e\n\x06\x63opy_s\x18\x05 \x01(\x01\x12\x13\n\x0b\x62\x61tch_pairs\x18\x06 \x01(\r\x12\x0c\n\x04plan\x18\x07 \x01(\t\x12\x11\n\tcompile_s\x18\x08 \x01(\x01\"\xab\x01\n\x11\x43orrelateResponse\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.siamcorr.v1.Result\x12%\n\x07timings\x18\x02 \x01(\x0b\x32\x14.siamcorr.v1.Timings\x12\x0f\n\x07padding\x18\r \x01(\x0c\x12\'\n\x06shared\x18\x0e \x01(\x0b\x32\x17.siamcorr.v1.SharedSlot\x12\x0f\n\x07payload\x18\x0f \x01(\x0c\"\x80\x01\n\x16\x43orrelateStreamRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x07request\x18\x0f \x01(\x0b\x32\x1d.siamcorr.v1.CorrelateRequest\"\x8a\x01\n\x17\x43orrelateStreamResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12$\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x13.siamcorr.v1.StatusH\x00\x12\x32\n\x08response\x18\x0f \x01(\x0b\x32\x1e.siamcorr.v1.CorrelateResponseH\x00\x42\t\n\x07outcome*\xa0\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_NAIVE\x10\x01\x12\x12\n\x0eKIND_DEPTHWISE\x10\x02\x12\x12\n\x0eKIND_UPCHANNEL\x10\x03\x12\x12\n\x0eKIND_GROUPWISE\x10\x04\x12\x12\n\x0eKIND_PIXELWISE\x10\x05\x12\x10\n\x0cKIND_GROUPED\x10\x06\x12\x10\n\x0cKIND_NETWORK\x10\x07*U\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_FLOAT32\x10\x01\x12\x16\n\x12PRECISION_BFLOAT16\x10\x02*k\n\nOutputKind\x12\x1b\n\x17OUTPUT_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTPUT_KIND_MAP\x10\x01\x12\x15\n\x11OUTPUT_KIND_PEAKS\x10\x02\x12\x14\n\x10OUTPUT_KIND_BOTH\x10\x03\x32\xc2\x01\n\x12\x43orrelationService\x12J\n\tCorrelate\x12\x1d.siamcorr.v1.CorrelateRequest\x1a\x1e.siamcorr.v1.CorrelateResponse\x12`\n\x0f\x43orrelateStream\x12#.siamcorr.v1.CorrelateStreamRequest\x1a$.siamcorr.v1.CorrelateStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%siamcorr/v1/correlation_service.proto\x12\x0bsiamcorr.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17siamcorr/v1/error.proto\x1a\x18siamcorr/v1/tensor.proto\"#\n\x05\x43\x65lls\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04\x63ols\x18\x02 \x01(\r\"\x9a\x02\n\x0b\x43orrelation\x12\x1f\n\x04kind\x18\x01 \x01(\x0e\x32\x11.siamcorr.v1.Kind\x12\x13\n\x06groups\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x01k\x18\x03 \x01(\rH\x01\x88\x01\x01\x12#\n\x07padding\x18\x04 \x01(\x0b\x32\x12.siamcorr.v1.Cells\x12\"\n\x06stride\x18\x05 \x01(\x0b\x32\x12.siamcorr.v1.Cells\x12$\n\x08\x64ilation\x18\x06 \x01(\x0b\x32\x12.siamcorr.v1.Cells\x12\x11\n\x04gain\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12)\n\tprecision\x18\x08 \x01(\x0e\x32\x16.siamcorr.v1.PrecisionB\t\n\x07_groupsB\x04\n\x02_kB\x07\n\x05_gain\"N\n\x04Head\x12#\n\x06weight\x18\x01 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\x12!\n\x04\x62ias\x18\x02 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\"~\n\x06Output\x12%\n\x04kind\x18\x01 \x01(\x0e\x32\x17.siamcorr.v1.OutputKind\x12(\n\tmap_dtype\x18\x02 \x01(\x0e\x32\x15.siamcorr.v1.DataType\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\x14\n\x0csum_channels\x18\x04 \x01(\x08\"\xa3\x03\n\x10\x43orrelateRequest\x12\x11\n\ttemplates\x18\x01 \x03(\t\x12\'\n\x08\x66\x65\x61tures\x18\x02 \x01(\x0b\x32\x13.siamcorr.v1.TensorH\x00\x12#\n\x05\x66rame\x18\x03 \x01(\x0b\x32\x12.siamcorr.v1.FrameH\x00\x12\x16\n\x0etemplate_index\x18\x04 \x03(\r\x12\x14\n\x0csearch_index\x18\x05 \x03(\r\x12\x13\n\x0btensor_name\x18\x06 \x01(\t\x12-\n\x0b\x63orrelation\x18\x07 \x01(\x0b\x32\x18.siamcorr.v1.Correlation\x12!\n\x04\x62ias\x18\x08 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\x12\x1f\n\x04head\x18\t \x01(\x0b\x32\x11.siamcorr.v1.Head\x12#\n\x06output\x18\n \x01(\x0b\x32\x13.siamcorr.v1.Output\x12\x0f\n\x07padding\x18\r \x01(\x0c\x12\'\n\x06shared\x18\x0e \x01(\x0b\x32\x17.siamcorr.v1.SharedSlot\x12\x0f\n\x07payload\x18\x0f \x01(\x0c\x42\x08\n\x06search\"M\n\x04Peak\x12\x0b\n\x03row\x18\x01 \x01(\x01\x12\x0b\n\x03\x63ol\x18\x02 \x01(\x01\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0b\n\x03psr\x18\x04 \x01(\x01\x12\x0f\n\x07\x63hannel\x18\x05 \x01(\r\"D\n\nMapToFrame\x12\n\n\x02x0\x18\x01 \x01(\x01\x12\n\n\x02y0\x18\x02 \x01(\x01\x12\x0e\n\x06step_x\x18\x03 \x01(\x01\x12\x0e\n\x06step_y\x18\x04 \x01(\x01\"\xc4\x01\n\x06Result\x12\x10\n\x08template\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12 \n\x03map\x18\x03 \x01(\x0b\x32\x13.siamcorr.v1.Tensor\x12 \n\x05peaks\x18\x04 \x03(\x0b\x32\x11.siamcorr.v1.Peak\x12-\n\x0cmap_to_frame\x18\x05 \x01(\x0b\x32\x17.siamcorr.v1.MapToFrame\x12!\n\x04maps\x18\x06 \x03(\x0b\x32\x13.siamcorr.v1.Tensor\"\x97\x01\n\x07Timings\x12\x11\n\tprepare_s\x18\x01 \x01(\x01\x12\x0f\n\x07queue_s\x18\x02 \x01(\x01\x12\x0f\n\x07\x65mbed_s\x18\x03 \x01(\x01\x12\x11\n\tcompute_s\x18\x04 \x01(\x01\x12\x0e\n\x06\x63opy_s\x18\x05 \x01(\x01\x12\x13\n\x0b\x62\x61tch_pairs\x18\x06 \x01(\r\x12\x0c\n\x04plan\x18\x07 \x01(\t\x12\x11\n\tcompile_s\x18\x08 \x01(\x01\"\xab\x01\n\x11\x43orrelateResponse\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.siamcorr.v1.Result\x12%\n\x07timings\x18\x02 \x01(\x0b\x32\x14.siamcorr.v1.Timings\x12\x0f\n\x07padding\x18\r \x01(\x0c\x12\'\n\x06shared\x18\x0e \x01(\x0b\x32\x17.siamcorr.v1.SharedSlot\x12\x0f\n\x07payload\x18\x0f \x01(\x0c\"\x80\x01\n\x16\x43orrelateStreamRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x07request\x18\x0f \x01(\x0b\x32\x1d.siamcorr.v1.CorrelateRequest\"\x8a\x01\n\x17\x43orrelateStreamResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12$\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x13.siamcorr.v1.StatusH\x00\x12\x32\n\x08response\x18\x0f \x01(\x0b\x32\x1e.siamcorr.v1.CorrelateResponseH\x00\x42\t\n\x07outcome*\xa0\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_NAIVE\x10\x01\x12\x12\n\x0eKIND_DEPTHWISE\x10\x02\x12\x12\n\x0eKIND_UPCHANNEL\x10\x03\x12\x12\n\x0eKIND_GROUPWISE\x10\x04\x12\x12\n\x0eKIND_PIXELWISE\x10\x05\x12\x10\n\x0cKIND_GROUPED\x10\x06\x12\x10\n\x0cKIND_NETWORK\x10\x07*U\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_FLOAT32\x10\x01\x12\x16\n\x12PRECISION_BFLOAT16\x10\x02*k\n\nOutputKind\x12\x1b\n\x17OUTPUT_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTPUT_KIND_MAP\x10\x01\x12\x15\n\x11OUTPUT_KIND_PEAKS\x10\x02\x12\x14\n\x10OUTPUT_KIND_BOTH\x10\x03\x32\xc2\x01\n\x12\x43orrelationService\x12J\n\tCorrelate\x12\x1d.siamcorr.v1.CorrelateRequest\x1a\x1e.siamcorr.v1.CorrelateResponse\x12`\n\x0f\x43orrelateStream\x12#.siamcorr.v1.CorrelateStreamRequest\x1a$.siamcorr.v1.CorrelateStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'siamcorr.v1.correlation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KIND']._serialized_start=2021
-  _globals['_KIND']._serialized_end=2181
-  _globals['_PRECISION']._serialized_start=2183
-  _globals['_PRECISION']._serialized_end=2268
-  _globals['_OUTPUTKIND']._serialized_start=2270
-  _globals['_OUTPUTKIND']._serialized_end=2377
+  _globals['_KIND']._serialized_start=2038
+  _globals['_KIND']._serialized_end=2198
+  _globals['_PRECISION']._serialized_start=2200
+  _globals['_PRECISION']._serialized_end=2285
+  _globals['_OUTPUTKIND']._serialized_start=2287
+  _globals['_OUTPUTKIND']._serialized_end=2394
   _globals['_CELLS']._serialized_start=137
   _globals['_CELLS']._serialized_end=172
   _globals['_CORRELATION']._serialized_start=175
@@ -49,21 +49,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTPUT']._serialized_start=539
   _globals['_OUTPUT']._serialized_end=665
   _globals['_CORRELATEREQUEST']._serialized_start=668
-  _globals['_CORRELATEREQUEST']._serialized_end=1070
-  _globals['_PEAK']._serialized_start=1072
-  _globals['_PEAK']._serialized_end=1149
-  _globals['_MAPTOFRAME']._serialized_start=1151
-  _globals['_MAPTOFRAME']._serialized_end=1219
-  _globals['_RESULT']._serialized_start=1222
-  _globals['_RESULT']._serialized_end=1418
-  _globals['_TIMINGS']._serialized_start=1421
-  _globals['_TIMINGS']._serialized_end=1572
-  _globals['_CORRELATERESPONSE']._serialized_start=1575
-  _globals['_CORRELATERESPONSE']._serialized_end=1746
-  _globals['_CORRELATESTREAMREQUEST']._serialized_start=1749
-  _globals['_CORRELATESTREAMREQUEST']._serialized_end=1877
-  _globals['_CORRELATESTREAMRESPONSE']._serialized_start=1880
-  _globals['_CORRELATESTREAMRESPONSE']._serialized_end=2018
-  _globals['_CORRELATIONSERVICE']._serialized_start=2380
-  _globals['_CORRELATIONSERVICE']._serialized_end=2574
+  _globals['_CORRELATEREQUEST']._serialized_end=1087
+  _globals['_PEAK']._serialized_start=1089
+  _globals['_PEAK']._serialized_end=1166
+  _globals['_MAPTOFRAME']._serialized_start=1168
+  _globals['_MAPTOFRAME']._serialized_end=1236
+  _globals['_RESULT']._serialized_start=1239
+  _globals['_RESULT']._serialized_end=1435
+  _globals['_TIMINGS']._serialized_start=1438
+  _globals['_TIMINGS']._serialized_end=1589
+  _globals['_CORRELATERESPONSE']._serialized_start=1592
+  _globals['_CORRELATERESPONSE']._serialized_end=1763
+  _globals['_CORRELATESTREAMREQUEST']._serialized_start=1766
+  _globals['_CORRELATESTREAMREQUEST']._serialized_end=1894
+  _globals['_CORRELATESTREAMRESPONSE']._serialized_start=1897
+  _globals['_CORRELATESTREAMRESPONSE']._serialized_end=2035
+  _globals['_CORRELATIONSERVICE']._serialized_start=2397
+  _globals['_CORRELATIONSERVICE']._serialized_end=2591
 # @@protoc_insertion_point(module_scope)

@@ -100,7 +100,7 @@ class Output(_message.Message):
     def __init__(self, kind: _Optional[_Union[OutputKind, str]] = ..., map_dtype: _Optional[_Union[_tensor_pb2.DataType, str]] = ..., top_k: _Optional[int] = ..., sum_channels: bool = ...) -> None: ...
 
 class CorrelateRequest(_message.Message):
-    __slots__ = ("templates", "features", "frame", "template_index", "search_index", "tensor_name", "correlation", "bias", "head", "output", "shared", "payload")
+    __slots__ = ("templates", "features", "frame", "template_index", "search_index", "tensor_name", "correlation", "bias", "head", "output", "padding", "shared", "payload")
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +111,7 @@ class CorrelateRequest(_message.Message):
     BIAS_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     templates: _containers.RepeatedScalarFieldContainer[str]
@@ -123,9 +124,10 @@ class CorrelateRequest(_message.Message):
     bias: _tensor_pb2.Tensor
     head: Head
     output: Output
+    padding: bytes
     shared: _tensor_pb2.SharedSlot
     payload: bytes
-    def __init__(self, templates: _Optional[_Iterable[str]] = ..., features: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame: _Optional[_Union[_tensor_pb2.Frame, _Mapping]] = ..., template_index: _Optional[_Iterable[int]] = ..., search_index: _Optional[_Iterable[int]] = ..., tensor_name: _Optional[str] = ..., correlation: _Optional[_Union[Correlation, _Mapping]] = ..., bias: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., shared: _Optional[_Union[_tensor_pb2.SharedSlot, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, templates: _Optional[_Iterable[str]] = ..., features: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., frame: _Optional[_Union[_tensor_pb2.Frame, _Mapping]] = ..., template_index: _Optional[_Iterable[int]] = ..., search_index: _Optional[_Iterable[int]] = ..., tensor_name: _Optional[str] = ..., correlation: _Optional[_Union[Correlation, _Mapping]] = ..., bias: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., head: _Optional[_Union[Head, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., padding: _Optional[bytes] = ..., shared: _Optional[_Union[_tensor_pb2.SharedSlot, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class Peak(_message.Message):
     __slots__ = ("row", "col", "score", "psr", "channel")

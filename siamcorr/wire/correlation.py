@@ -83,7 +83,7 @@ def seal_correlate_request(call: CorrelateCall) -> Parts:
     request.output.map_dtype = dtype_code(call.output.map_dtype)
     request.output.top_k = call.output.top_k
     request.output.sum_channels = call.output.sum_channels
-    return seal(request, writer.parts)
+    return seal(request, writer.parts, padded=True)
 
 
 def read_correlate_request(request: pb.CorrelateRequest, payload: Buffer) -> CorrelateCall:

@@ -54,7 +54,8 @@ def seal(head: Message, bulk: Iterable[Buffer], *, padded: bool = False) -> Part
     size = sum(memoryview(part).nbytes for part in parts)
     length, data = varint(size), head.SerializeToString()
     if padded:
-        zeros = -(len(data) + len(_PADDING) + 1 + len(_TAG) + len(length)) % _ALIGNED_BYTES
+        rest = -(len(data) + len(_PADDING) + 1 + len(_TAG) + len(length)) % _ALIGNED_BYTES
+        zeros = rest or _ALIGNED_BYTES  # protobuf leaves out what is empty
         data = b"".join((data, _PADDING, bytes([zeros]), bytes(zeros)))
     return [data, _TAG, length, *parts]
 

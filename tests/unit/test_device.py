@@ -50,6 +50,24 @@ def test_what_went_up_is_a_copy_even_of_what_nobody_may_write_to(dtype: Any) -> 
     assert (array == 1).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+def test_a_single_array_that_nobody_writes_to_may_stay_where_it_is(dtype: Any) -> None:
+    array = np.frombuffer(np.arange(6).astype(dtype).tobytes(), dtype).reshape(2, 3)
+    seen: list[torch.Tensor] = []
+    shared = CPU.upload([array], seen.append, may_share=True)
+    assert shared.data_ptr() == seen[0].data_ptr() == array.ctypes.data
+    assert shared.float().flatten().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("offset", [1, 2, 3])
+def test_an_array_that_is_not_aligned_is_copied(offset: int) -> None:
+    data = bytes(offset) + np.arange(6, dtype=np.float32).tobytes()
+    array = np.frombuffer(memoryview(data)[offset:], np.float32)
+    uploaded = CPU.upload([array], may_share=True)
+    assert uploaded.data_ptr() != array.ctypes.data
+    assert uploaded.tolist() == [[0, 1, 2, 3, 4, 5]]
+
+
 def test_bits_that_are_no_numbers_go_up_unchanged() -> None:
     bits = np.arange(0x7F80, 0x7FFF, dtype=np.uint16)
     uploaded = CPU.upload([bits.view(ml_dtypes.bfloat16)])

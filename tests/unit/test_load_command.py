@@ -105,6 +105,7 @@ def test_an_option_that_would_do_nothing_is_refused(
         ),
         ("--payload raw --frames a --frame-size 64,64", "--frame-size: not allowed with argument --frames"),
         ("--payload raw --kind network --output map", "argument --output: not allowed with --kind network"),
+        ("--output peaks --map-dtype float16", "argument --map-dtype: not allowed with --output peaks"),
     ],
 )
 def test_an_option_says_what_it_needs_beside_it(

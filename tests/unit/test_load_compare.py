@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from siamcorr_load.compare import BETTER, MIXED, NO_DIFFERENCE, SAME, WORSE, compare, exit_code
+from siamcorr_load.page import comparison_page
+from siamcorr_load.report import comparison_text
 from siamcorr_load.result_json import from_json, to_json
 from siamcorr_load.results import Comparison, Distribution, Pace, Repeat, Run, Verdict, Window
 
@@ -117,6 +119,41 @@ def test_a_run_shows_no_difference_to_itself() -> None:
     assert {row.verdict for row in found.rows} == {SAME}
     assert {row.change for row in found.rows} == {0.0}
     assert exit_code(found) == 0
+
+
+@pytest.mark.parametrize("turns", [None, "t"])
+@pytest.mark.parametrize("still_answered", [0, 1])
+def test_a_server_that_answers_nothing_any_more_or_nothing_in_time_is_worse(
+    turns: str | None, still_answered: int
+) -> None:
+    before = dataclasses.replace(a_run(np.random.default_rng(1), repeats=3), turns=turns)
+    before = dataclasses.replace(
+        before, repeats=tuple(dataclasses.replace(one, answered_rate=1.0) for one in before.repeats)
+    )
+    windows = [
+        dataclasses.replace(one, ok=still_answered * one.ok, on_time=0, p50_s=still_answered * one.p50_s)
+        for one in before.windows
+    ]
+    after = dataclasses.replace(
+        before,
+        windows=tuple(windows),
+        ok=still_answered * before.ok,
+        on_time_rate=0.0,
+        throughput_per_s=still_answered * before.throughput_per_s,
+        latency=before.latency if still_answered else Distribution(),
+        repeats=tuple(
+            dataclasses.replace(one, on_time_rate=0.0, answered_rate=float(still_answered))
+            for one in before.repeats
+        ),
+    )
+    found = compare(before, after)
+    assert found.verdict == WORSE
+    (row,) = (row for row in found.rows if row.name == "on time")
+    assert (row.b, row.verdict) == (0.0, WORSE)
+    assert row.change == pytest.approx(-1.0, abs=0.01)
+    assert ("answered" in [row.name for row in found.rows if row.verdict == WORSE]) == (not still_answered)
+    assert "on time" in comparison_text(found)
+    assert "on time" in comparison_page(found, before, after)
 
 
 def test_windows_that_differ_more_make_more_noise() -> None:

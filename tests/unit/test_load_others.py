@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import threading
 from collections import namedtuple
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 
 from load_runs import CAPACITY
 from siamcorr_load.capacity_doubts import doubts
+from siamcorr_load.machine import server_process, shares_machine
 from siamcorr_load.others import OthersMeter, most
 from siamcorr_load.results import Others, Pace, Window
 from siamcorr_load.verdict import judge
@@ -46,12 +48,41 @@ def test_what_the_servers_process_did_is_not_of_others(monkeypatch: pytest.Monke
     assert found.processors == pytest.approx(0.0, abs=0.06)
 
 
-@pytest.mark.parametrize("looks", [(BEGIN, END), (BEGIN, BEGIN)])
 def test_nothing_is_said_where_the_server_is_here_and_cannot_be_found(
-    looks: tuple[Times, Times], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scripted(monkeypatch, *looks)
+    scripted(monkeypatch, BEGIN, END)
     assert OthersMeter("127.0.0.1:1", None).found() is None
+
+
+def test_nothing_is_said_of_no_time_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, BEGIN, BEGIN)
+    assert OthersMeter("camera7:1", None).found() is None
+
+
+@pytest.mark.parametrize(
+    "server", ["192.0.2.2:1", "[2001:db8::2]:1", "ipv6:[2001:DB8:0::2]:1", "Tower:1", "dns://9.9.9.9/tower:1"]
+)
+def test_a_server_at_an_own_address_of_the_machine_is_on_it(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [SimpleNamespace(address=one) for one in ("192.0.2.2", "2001:db8::2")]
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": addresses})
+    monkeypatch.setattr(socket, "gethostname", lambda: "tower")
+    assert shares_machine(server)
+    assert not shares_machine(server.replace("2:1", "3:1").replace("2]", "3]").replace("ower", "he-other"))
+
+
+@pytest.mark.parametrize(("pids", "found"), [([], None), ([1, 1], 1), ([1, 2], None), ([1, None], None)])
+def test_a_port_on_which_several_listen_tells_no_process(
+    pids: list[int | None], found: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = SimpleNamespace(port=50051)
+    listening = [SimpleNamespace(status=psutil.CONN_LISTEN, laddr=here, pid=pid) for pid in pids]
+    monkeypatch.setattr(psutil, "net_connections", lambda _: listening)
+    monkeypatch.setattr(psutil, "Process", lambda pid: SimpleNamespace(pid=pid))
+    process = server_process("127.0.0.1:50051")
+    assert (process and process.pid) == found
 
 
 def test_a_server_that_has_ended_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +176,7 @@ def test_a_search_on_an_unsteady_machine_cannot_be_believed() -> None:
 
 def test_of_several_times_the_worst_counts() -> None:
     assert most([None, Others(0.1, 1.0), Others(0.3, 0.2)]) == Others(0.3, 0.2)
+    assert most([Others(3.0, 1.5), Others(2.5, 0.3)]) == Others(2.5, 0.3), "only these were in the way"
     assert most([None]) is None
     assert slowest([Pace(2e-4, 0.1), None, Pace(3e-4, 0.3)]) == Pace(2e-4, 0.3)
     assert slowest([None]) is None

@@ -35,10 +35,10 @@ class Reader:
     def hold(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         upload = Device.upload
 
-        def held(device: Device, arrays: list[Array], *look_at: Any) -> torch.Tensor:
+        def held(device: Device, arrays: list[Array], *look_at: Any, **may: Any) -> torch.Tensor:
             self.entered.set()
             assert self.opened.wait(PATIENCE_S)
-            return upload(device, arrays, *look_at)
+            return upload(device, arrays, *look_at, **may)
 
         monkeypatch.setattr(Device, "upload", held)
         try:
