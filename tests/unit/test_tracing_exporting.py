@@ -207,6 +207,7 @@ class Away(SpanExporter):
     [
         ({}, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1"}, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:1")),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:key@a:1"}, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:1")),
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "x", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b:2"},
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b:2"),

@@ -165,7 +165,9 @@ class _Breakable(SpanExporter):
 def _destination() -> dict[str, str]:
     """Return where spans go, and the variable that says so, or would."""
     name = next((name for name in _ENDPOINTS if os.environ.get(name)), _ENDPOINTS[1])
-    return {"variable": name, "endpoint": os.environ.get(name) or _DEFAULT_ENDPOINT}
+    endpoint = os.environ.get(name) or _DEFAULT_ENDPOINT
+    scheme, slashes, rest = endpoint.rpartition("//")
+    return {"variable": name, "endpoint": scheme + slashes + rest.rpartition("@")[2]}  # without a password
 
 
 async def _within(timeout_s: float, event: asyncio.Event) -> bool:
