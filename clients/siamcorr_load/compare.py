@@ -78,24 +78,29 @@ def _were_in_turns(a: Run, b: Run) -> bool:
 
 def _row(measure: Measure, a: Run, b: Run) -> ComparisonRow | None:
     before, after = measure.of_run(a), measure.of_run(b)
-    if before <= 0 or after <= 0:
+    if not _is_known(measure, before, after):
         return None
     difference = after - before if measure.is_share else math.log(after / before)
     return _judged(measure, before, after, difference, _margin(measure, a, b))
 
 
+def _is_known(measure: Measure, before: float, after: float) -> bool:
+    """Whether a change can be told: a share may fall to nothing, while another measure is not known then."""
+    return before > 0 and (after > 0 or measure.is_share)
+
+
 def _row_in_turns(measure: Measure, a: Run, b: Run) -> ComparisonRow | None:
-    pairs = [(measure.of_repeat(x), measure.of_repeat(y)) for x, y in zip(a.repeats, b.repeats, strict=True)]
-    if not pairs or any(min(pair) <= 0 for pair in pairs):
+    before, after = measure.of_run(a), measure.of_run(b)
+    if not _is_known(measure, before, after):
         return None
-    if measure.is_share:
-        differences = [after - before for before, after in pairs]
-    else:
-        differences = [math.log(after / before) for before, after in pairs]
+    pairs = [(measure.of_repeat(x), measure.of_repeat(y)) for x, y in zip(a.repeats, b.repeats, strict=True)]
+    if not pairs or not (measure.is_share or all(min(pair) > 0 for pair in pairs)):
+        return None
+    differences = [y - x if measure.is_share else math.log(y / x) for x, y in pairs]
     usual = math.sqrt(2) * measure.run_spread  # of a difference
     spread, freedom = _moderated([differences], usual, _SEEN_IN_TURNS)
     margin = _t_quantile(freedom) * spread / math.sqrt(len(pairs))
-    return _judged(measure, measure.of_run(a), measure.of_run(b), mean(differences), margin)
+    return _judged(measure, before, after, mean(differences), margin)
 
 
 def _judged(measure: Measure, before: float, after: float, difference: float, margin: float) -> ComparisonRow:

@@ -123,13 +123,13 @@ def measure(
     with _generators(load) as pipes, StallMeter() as meter, Yardstick() as yardstick:
         for pipe in pipes:
             _expect(pipe, "ready", _READY_S)
+        server = server_process(load.server, load.server_pid)  # to look at all sockets takes processor time
         start_s = time.monotonic() + _LEAD_S
         for pipe in pipes:
             pipe.send(("start", start_s))
         if load.metrics_url is not None:
             time.sleep(max(0.0, start_s + load.warm_up_s - time.monotonic()))
         before = _metrics(load)
-        server = server_process(load.server, load.server_pid)
         others = OthersMeter(load.server, server)
         for tally in _windows(load, pipes):
             end_s = start_s + load.warm_up_s + (len(seen) + 1) * load.window_s

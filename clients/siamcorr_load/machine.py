@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import socket
+from ipaddress import ip_address
 
 import grpc
 import numpy as np
@@ -12,6 +15,8 @@ import psutil
 from siamcorr_load.results import Json
 
 __all__ = ["describe", "resident_bytes", "server_process", "shares_machine"]
+
+_SCHEME = re.compile(r"(dns|ipv4|ipv6):(//[^/]*/)?")
 
 
 def describe() -> dict[str, Json]:
@@ -41,7 +46,7 @@ def resident_bytes(process: psutil.Process | None) -> int | None:
 def server_process(server: str, pid: int | None = None) -> psutil.Process | None:
     """Return the process ``pid``, or else what listens at the server's address, if that is on this machine.
 
-    None where there is none, or it is not ours to look at: another user's, or in a container.
+    None where there is none, or several listen there, or it is another user's, so not ours to look at.
     """
     try:
         if pid is None and shares_machine(server):
@@ -52,17 +57,25 @@ def server_process(server: str, pid: int | None = None) -> psutil.Process | None
 
 
 def shares_machine(server: str) -> bool:
-    """Whether a server's address is on this machine.
+    """Whether a server's address is on this machine: a name of it, or an address of one of its interfaces.
 
     >>> [shares_machine(one) for one in ("127.0.0.1:50051", "localhost:1", "[::1]:1", "unix:/a", "camera7:1")]
     [True, True, True, True, False]
+    >>> [shares_machine(one) for one in ("dns:///localhost:1", "ipv4:127.0.0.1:1", "0.0.0.0:1")]
+    [True, True, True]
     """
-    if server.startswith("unix:"):
+    if server.startswith(("unix:", "unix-abstract:")):
         return True
-    host = server.rpartition(":")[0].strip("[]")
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    host = _SCHEME.sub("", server, count=1).rpartition(":")[0].strip("[]").lower()
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host in {"localhost", socket.gethostname().lower()}
+    own = (one.address for each in psutil.net_if_addrs().values() for one in each)
+    return address.is_loopback or address.is_unspecified or f"{address}" in own
 
 
 def _listener(port: str) -> int | None:
     listening = (one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
-    return next((one.pid for one in listening if one.laddr and f"{one.laddr.port}" == port), None)
+    pids = {one.pid for one in listening if one.laddr and f"{one.laddr.port}" == port}
+    return pids.pop() if len(pids) == 1 else None

@@ -57,6 +57,8 @@ def clashes(given: Mapping[str, Any]) -> Iterator[str]:
     for name, (needed, value) in _NEEDS.items():
         if name in given and needed not in given:
             yield f"argument {_option(name)}: expected {_option(needed)}{value} beside it"
+    if given.get("output") == "peaks" and "map_dtype" in given:
+        yield "argument --map-dtype: not allowed with --output peaks, which has no maps"
     yield from _of_the_payload(given)
 
 

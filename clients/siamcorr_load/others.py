@@ -5,7 +5,9 @@ Rules:
 - What processors did, stolen time of a virtual machine included, less what the generators and the server did.
   A process is charged for the interrupts that it is interrupted by, so that they count on both sides.
 - A server on this machine is found by the port on which it listens. Where it cannot be (it is another user's,
-  or in a container), it would count as another program, so that nothing is said.
+  or several processes listen there), it would count as another program, so that nothing is said.
+- A server in a container with an address of its own does count as another program: nothing tells it from one
+  on another machine. There only its process helps.
 - On a machine with processors to spare other programs take nothing from anybody.
 
 A stall meter does not see this: the scheduler wakes a thread that sleeps, however busy all others are.
@@ -93,8 +95,9 @@ def are_in_the_way(others: Others | None) -> bool:
 
 
 def most(found: Iterable[Others | None]) -> Others | None:
-    """Return the worst of several times; None where none is known."""
-    return max(filter(None, found), key=lambda others: others.processors, default=None)
+    """Return the worst of several times, first of those in the way; None where none is known."""
+    known = filter(None, found)
+    return max(known, key=lambda others: (are_in_the_way(others), others.processors), default=None)
 
 
 def _seconds(process: psutil.Process) -> float:

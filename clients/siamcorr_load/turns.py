@@ -21,7 +21,7 @@ def run_in_turns(load: Load, against: str, on_window: OnWindow = lambda _: None)
     repeat has just ``load.windows`` windows. ``Run.turns`` tells that the two belong together.
 
     Raises:
-        ServerUnavailable: a server, or a generator, failed before anything could be measured.
+        ServerUnavailable: a server, or a generator, failed; what was measured until then is lost.
     """
     loads = (load, dataclasses.replace(load, server=against))
     started = datetime.now(UTC).isoformat(timespec="seconds")

@@ -18,17 +18,21 @@ from siamcorr_load.machine import server_process, shares_machine
 from siamcorr_load.others import OthersMeter, most
 from siamcorr_load.results import Others, Pace, Window
 from siamcorr_load.verdict import judge
-from siamcorr_load.yardstick import Yardstick, slowest
+from siamcorr_load.yardstick import Yardstick, is_unsteady, slowest
 
 Times = namedtuple("Times", "user nice system idle steal softirq guest")
 BEGIN = Times(20.0, 0.0, 10.0, 100.0, 0.0, 3.0, 5.0)
 END = Times(21.0, 0.0, 10.5, 102.0, 0.5, 4.0, 5.5)
 
 
+@pytest.fixture(autouse=True)
+def two_whole_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_count", lambda *, logical=True: 2)
+
+
 def scripted(monkeypatch: pytest.MonkeyPatch, *looks: Times) -> None:
     remaining = iter(looks)
     monkeypatch.setattr(psutil, "cpu_times", lambda: next(remaining))
-    monkeypatch.setattr(psutil, "cpu_count", lambda: 2)
 
 
 def test_others_took_what_was_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,11 +162,17 @@ def test_a_run_on_an_unsteady_machine_cannot_be_believed() -> None:
     windows = [Window(1.0, 100, 100, 100, p50_s=0.01)] * 3
     known: dict[str, Any] = {"late_sends": 0, "sent": 300, "checked": 3, "wrong_answers": 0}
     known |= {"tolerance": 0.2, "is_checking": True, "headroom": None}
-    assert judge(windows, **known, pace=Pace(3e-4, 0.2)).is_valid
+    assert judge(windows, **known, pace=Pace(3e-4, 0.1)).is_valid
     (reason,) = judge(windows, **known, pace=Pace(3e-4, 0.44)).reasons
     assert reason == (
         "the generators' machine was slower than it can be for 44 % of the time: a neighbour on its host?"
     )
+
+
+def test_where_threads_share_a_core_nobody_judges_by_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_unsteady(Pace(3e-4, 0.5))
+    monkeypatch.setattr(psutil, "cpu_count", lambda *, logical=True: 4 if logical else 2)
+    assert not is_unsteady(Pace(3e-4, 0.5))
 
 
 def test_a_search_on_an_unsteady_machine_cannot_be_believed() -> None:
@@ -178,8 +188,9 @@ def test_of_several_times_the_worst_counts() -> None:
     assert most([None, Others(0.1, 1.0), Others(0.3, 0.2)]) == Others(0.3, 0.2)
     assert most([Others(3.0, 1.5), Others(2.5, 0.3)]) == Others(2.5, 0.3), "only these were in the way"
     assert most([None]) is None
-    assert slowest([Pace(2e-4, 0.1), None, Pace(3e-4, 0.3)]) == Pace(2e-4, 0.3)
+    assert slowest([Pace(2e-4, 0.1), None, Pace(2.4e-4, 0.3)]) == Pace(2e-4, 0.3)
     assert slowest([None]) is None
+    assert slowest([Pace(2e-4, 0.0), Pace(4e-4, 0.0)]) == Pace(2e-4, 1.0)
 
 
 class _Process:
