@@ -50,7 +50,7 @@ $(DEMO_READY): $(PIP_READY) pyproject.toml constraints.txt $(SOURCES)
 
 $(DEV_READY): $(PIP_READY) pyproject.toml constraints.txt
 	@echo "installing into .venv, editable"
-	$(PIP_INSTALL) --group dev --editable '.[demo,tracing]'
+	$(PIP_INSTALL) --group dev --editable '.[demo,load,tracing]'
 	@touch $@
 
 # Without npm, or without what it fetches, the Node.js example's test skips, and so says.
