@@ -16,6 +16,7 @@ from siamcorr.answers import Response
 from siamcorr.arguments import Array
 from siamcorr.errors import SiamcorrError, TemplateNotFound
 from siamcorr.ops import xcorr
+from siamcorr.settings import EngineSettings
 from siamcorr_client import AsyncClient
 
 CALLERS = 64
@@ -32,7 +33,8 @@ FORMS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 
 @pytest.fixture
 def server() -> Iterator[RunningServer]:
-    with serving() as running:
+    everything = EngineSettings(device="cpu", models={}, max_jobs=CALLERS * (REQUESTS + 1))
+    with serving(everything) as running:
         yield running
 
 
