@@ -41,7 +41,7 @@ _SEEN_BEFORE, _SEEN_IN_TURNS = 4, 2  # how many degrees of freedom the usual spr
 _CHANCE = 0.01  # on either side
 _LEAST_SHARE = 0.002  # a smaller difference between shares is of no interest
 
-_OTHER_PACE = 1.1
+_OTHER_PACE = 1.1  # from so many times on it is another machine, as far as times go
 
 _ASIDE = frozenset({"server", "server_pid", "seed", "headroom", "windows", "max_windows", "repeats"})
 """Settings in which two runs may differ and still have met the same load."""

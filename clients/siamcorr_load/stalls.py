@@ -10,11 +10,10 @@ by less, because the scheduler prefers who sleeps.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+
+from siamcorr_load.watch import Watch
 
 __all__ = ["LEAST_S", "StallMeter"]
 
@@ -24,7 +23,7 @@ LEAST_S = 0.010
 _STEP_S = 0.002
 
 
-class StallMeter:
+class StallMeter(Watch):
     """Watches from entering to leaving.
 
     Args:
@@ -44,22 +43,9 @@ class StallMeter:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """See the class."""
+        super().__init__("stall meter")
         self._clock, self._sleep = clock, sleep
         self._stalls: list[tuple[float, float]] = []
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="stall meter", daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it."""
-        self._is_over.set()
-        self._thread.join()
 
     def look(self) -> None:
         """Sleep for a moment, and keep it if it took much longer than that."""
@@ -73,7 +59,3 @@ class StallMeter:
         """Return for how many of these seconds, on the meter's clock, the machine stood still."""
         inside = (min(end, end_s) - max(begin, begin_s) for begin, end in list(self._stalls))
         return sum(seconds for seconds in inside if seconds > 0)
-
-    def _watch(self) -> None:
-        while not self._is_over.is_set():
-            self.look()

@@ -48,7 +48,9 @@ def summary(
     duration_s = sum(window.seconds for window in windows)
     per_s = total.ok / duration_s if duration_s else 0.0
     each = tuple(_repeat(one) for one in repeats)
-    others = most([one.others for one in repeats])
+    intervals = intervals_of(each)
+    others = most(one.others for one in repeats)
+    pace = slowest(one.pace for one in repeats)
     headroom = null_per_s / per_s if null_per_s is not None and per_s else None
     return Run(
         settings=dataclasses.asdict(load),
@@ -75,12 +77,12 @@ def summary(
         stages=total.stages(),
         memory=Memory(repeats[-1].own_bytes, repeats[-1].server_bytes),
         repeats=each,
-        intervals=intervals_of(each),
+        intervals=intervals,
         headroom=headroom,
         busy=max((one.busy for one in repeats if one.busy is not None), default=None),
         stalled_s=sum(window.stalled_s for window in windows),
         others=others,
-        pace=slowest([one.pace for one in repeats]),
+        pace=pace,
         account=account_of(one.metrics for one in repeats if one.metrics is not None),
         verdict=judge(
             windows,
@@ -92,8 +94,8 @@ def summary(
             is_checking=bool(load.check_every),
             headroom=headroom,
             others=others,
-            pace=slowest([one.pace for one in repeats]),
-            intervals=intervals_of(each),
+            pace=pace,
+            intervals=intervals,
         ),
     )
 
@@ -106,12 +108,12 @@ def _repeat(measured: Measured) -> Repeat:
     p1, p50, p90, p99, p999 = total.latency.percentiles((1, 50, 90, 99, 99.9))
     sent = max(1, total.sent)
     return Repeat(
-        total.ok / seconds,
-        p50,
-        p99,
-        total.on_time / sent,
-        p90,
-        p999,
-        total.ok / sent,
-        p1,
+        throughput_per_s=total.ok / seconds,
+        p1_s=p1,
+        p50_s=p50,
+        p90_s=p90,
+        p99_s=p99,
+        p999_s=p999,
+        on_time_rate=total.on_time / sent,
+        answered_rate=total.ok / sent,
     )

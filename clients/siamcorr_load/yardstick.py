@@ -15,15 +15,13 @@ Rules:
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Self
 
 import psutil
 
 from siamcorr_load.results import Pace
+from siamcorr_load.watch import Watch
 
 __all__ = ["Yardstick", "is_unsteady", "slowest"]
 
@@ -44,7 +42,7 @@ def _work() -> None:
         total += number * number
 
 
-class Yardstick:
+class Yardstick(Watch):
     """Measures from entering to leaving.
 
     Args:
@@ -60,22 +58,9 @@ class Yardstick:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, work: Callable[[], None] = _work) -> None:
         """See the class."""
+        super().__init__("yardstick", _EACH_S)
         self._clock, self._work = clock, work
         self._found: list[tuple[float, float]] = []
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="yardstick", daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it."""
-        self._is_over.set()
-        self._thread.join()
 
     def look(self) -> None:
         """Do the work, and keep how long it took."""
@@ -95,10 +80,6 @@ class Yardstick:
             return None
         fastest_s = min(taken)
         return Pace(fastest_s, sum(seconds > _SLOW * fastest_s for seconds in taken) / len(taken))
-
-    def _watch(self) -> None:
-        while not self._is_over.wait(_EACH_S):
-            self.look()
 
 
 def slowest(found: Iterable[Pace | None]) -> Pace | None:

@@ -84,9 +84,19 @@ class Call:
     ) -> None:
         """Tell the observers of a request that has ended: the call, or one of a stream's."""
         if self.observers:
-            timings, ended_s = answered[0].timings if answered else None, time.monotonic()
-            known = began_s, ended_s, len(answered), timings, error, self.metadata
-            self.observers.finished(Finished(self.method, self.id, code, *known))
+            self.observers.finished(
+                Finished(
+                    method=self.method,
+                    request_id=self.id,
+                    code=code,
+                    began_s=began_s,
+                    ended_s=time.monotonic(),
+                    pairs=len(answered),
+                    timings=answered[0].timings if answered else None,
+                    error=error,
+                    metadata=self.metadata,
+                )
+            )
 
 
 def current_call() -> Call:

@@ -34,7 +34,9 @@ def a_run(
     for _ in range(windows):
         of_window = of_run * np.exp(rng.normal(0, 0.03))
         others = 1 + disturbed * rng.random() * (rng.random(2000) < 0.9)
-        taken = 0.8 + 0.2 * np.exp(rng.normal(0, 0.9, 2000))  # none is faster than the work that it is
+        taken = np.exp(rng.normal(0, 0.35, 2000))
+        if disturbed:  # one caller: none is faster than the work that it is
+            taken = 0.8 + 0.2 * np.exp(rng.normal(0, 0.9, 2000))
         latency = 0.006 * slower * of_window * taken * others
         pauses = rng.random(2000) < 0.001
         samples.append(np.where(pauses, latency + rng.exponential(0.02, 2000), latency))

@@ -153,9 +153,7 @@ def test_a_yardstick_measures_while_it_is_entered() -> None:
 
     with Yardstick(work=work) as yardstick:
         assert looked.wait(30)
-    pace = yardstick.pace()
-    assert pace is not None
-    assert pace.fastest_s >= 0.0
+    assert yardstick.pace() is not None
 
 
 def test_a_run_on_an_unsteady_machine_cannot_be_believed() -> None:
