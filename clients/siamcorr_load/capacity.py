@@ -18,8 +18,9 @@ Rules:
 
 The search says itself when its answer cannot be trusted: a wrong answer was given; there was no time to learn
 the limit, or the search was cut short; nothing was answered at the end; the generators were what gave out
-first; most windows fell into stalls of the machine; windows away from the line contradict the answer; or the
-server itself paused at loads that it can carry.
+first; most windows fell into stalls of the machine; other programs took its processors, or neighbours slowed
+them; windows away from the line contradict the answer; or the server itself paused at loads that it can
+carry.
 
 Rejected: reading the capacity off an overloaded server's throughput. It answers more requests than it answers
 in time. Also pooling all windows of a load: on a machine with other tenants one pause in ten seconds spoils
