@@ -11,16 +11,17 @@ Rules:
   by chance is outvoted later.
 - A trial ends with one window that is far from the line, else when two windows say the same.
 - A window that was not in time proves nothing where the machine stood still for so long that this explains
-  it (:mod:`siamcorr_load.stalls`).
+  it (:mod:`siamcorr_load.stalls`), or where neighbours made it slow (:mod:`siamcorr_load.yardstick`). One in
+  time does: what is carried on a slow machine is carried.
 - In the end the answer has had three windows that prove something, most of them in time if it lies above the
   interval's lower end. A load at most a quarter above it has had one that was far from the line, so that it
   was no small pause which made it too much, or three too.
 
 The search says itself when its answer cannot be trusted: a wrong answer was given; there was no time to learn
 the limit, or the search was cut short; nothing was answered at the end; the generators were what gave out
-first; most windows fell into stalls of the machine; other programs took its processors, or neighbours slowed
-them; windows away from the line contradict the answer; or the server itself paused at loads that it can
-carry.
+first; most windows fell into stalls of the machine, or into slow times; other programs took its processors;
+whole trials were slow beside others; windows away from the line contradict the answer; or the server itself
+paused at loads that it can carry.
 
 Rejected: reading the capacity off an overloaded server's throughput. It answers more requests than it answers
 in time. Also pooling all windows of a load: on a machine with other tenants one pause in ten seconds spoils
@@ -61,10 +62,11 @@ _FAR = 0.2  # of the period: p99
 
 def is_enough(windows: Sequence[Window], period_s: float) -> bool:
     """Whether a trial has shown what it can: to be asked after each window."""
-    proofs = [is_in_time(one, period_s) for one in windows if proves(one, period_s)]
-    if len(windows) >= _MOST_WINDOWS or (proofs and is_clear(windows[-1], period_s)):
+    proofs = [one for one in windows if proves(one, period_s)]
+    if len(windows) >= _MOST_WINDOWS or any(is_clear(one, period_s) for one in proofs):
         return True
-    return max(proofs.count(True), proofs.count(False)) >= 2
+    in_time = sum(is_in_time(one, period_s) for one in proofs)
+    return max(in_time, len(proofs) - in_time) >= 2
 
 
 def find_capacity(
@@ -229,8 +231,8 @@ class _Search:
             return answer
         above = answer + max(1, int(_ABOVE * answer))
         points = [point for point in self.points if answer < self._cameras(point) <= above]
-        windows = [window for point in points for window in point.run.windows]
-        if any(is_clear(one, period_s) and not is_in_time(one, period_s) for one in windows):
+        late = [one for point in points for one in point.run.windows if not is_in_time(one, period_s)]
+        if any(is_clear(one, period_s) and proves(one, period_s) for one in late):
             return None
         return above if above <= self.limit and self._proofs(above) < _PROOFS else None
 

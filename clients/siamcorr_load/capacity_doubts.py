@@ -9,14 +9,14 @@ from siamcorr_load.others import are_in_the_way, most
 from siamcorr_load.results import CapacityPoint, Window
 from siamcorr_load.verdict import BUSY, MAX_LATE_SHARE
 from siamcorr_load.windows import is_clear, is_in_time, proves
-from siamcorr_load.yardstick import is_unsteady
+from siamcorr_load.yardstick import MOST_SLOW, slow_throughout
 
 __all__ = ["doubts", "generator_was_late", "notes"]
 
 _NEAR = 0.15
 _SEVERAL = 2
 _SPOILT_SHARE = 0.25
-_STALLED = 0.5
+_VOID = 0.5
 
 
 def generator_was_late(point: CapacityPoint) -> bool:
@@ -42,13 +42,16 @@ def doubts(points: Sequence[CapacityPoint], answer: int, limit: int, shares_mach
     if len(disturbed) > _SPOILT_SHARE * len(points) and (worst := most(disturbed)):
         taken = f"up to {worst.processors:.1f} processors, in {len(disturbed)} of {len(points)} trials"
         found.append(f"other programs took {taken}: let nothing else run")
-    slow = sum(is_unsteady(point.run.pace) for point in points)
+    slow = slow_throughout(point.run.pace for point in points)
     if slow > _SPOILT_SHARE * len(points):
-        found.append(f"the machine was slower than it can be in {slow} of {len(points)} trials: a neighbour?")
+        found.append(f"the machine was slow all through {slow} of {len(points)} trials: a neighbour?")
     windows = [(point, window) for point in points for window in point.run.windows]
     proofs = [(point, window) for point, window in windows if proves(window, point.run.period_s)]
-    if len(windows) - len(proofs) > _STALLED * len(windows):
-        found.append(f"the machine stood still in {len(windows) - len(proofs)} of {len(windows)} windows")
+    if len(windows) - len(proofs) > _VOID * len(windows):
+        found.append(
+            f"{len(windows) - len(proofs)} of {len(windows)} windows do not count, because the machine stood "
+            "still or was slow in them: a neighbour?"
+        )
     return found + _contradictions(proofs, answer)
 
 
@@ -81,10 +84,15 @@ def notes(points: Sequence[CapacityPoint], shares_machine: bool) -> list[str]:
         said.append("server and generators share this machine: the server alone may carry more")
     windows = list(chain.from_iterable(point.run.windows for point in points))
     stalls = [window.stalled_s for window in windows if window.stalled_s]
-    void = sum(not proves(window, point.run.period_s) for point in points for window in point.run.windows)
+    slow = sum(window.slow > MOST_SLOW for window in windows)
     if stalls:
         said.append(
             f"the machine stood still for {1e3 * sum(stalls):.0f} ms in all, in {len(stalls)} of "
-            f"{len(windows)} windows, of which {void} do not count"
+            f"{len(windows)} windows"
         )
+    if slow:
+        said.append(f"something outside made the machine slow in {slow} of {len(windows)} windows")
+    void = sum(not proves(window, point.run.period_s) for point in points for window in point.run.windows)
+    if void:
+        said.append(f"{void} windows do not count: they were late, and the machine explains it")
     return said

@@ -133,7 +133,8 @@ def measure(
         others = OthersMeter(load.server, server)
         for tally in _windows(load, pipes):
             end_s = start_s + load.warm_up_s + (len(seen) + 1) * load.window_s
-            window = tally.window(load.window_s, meter.stalled_s(end_s - load.window_s, end_s))
+            span = end_s - load.window_s, end_s
+            window = tally.window(load.window_s, meter.stalled_s(*span), yardstick.slow(*span))
             seen.append((tally, window))
             on_window(window)
             if len(seen) >= load.max_windows or enough([window for _, window in seen]):

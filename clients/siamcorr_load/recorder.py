@@ -54,8 +54,8 @@ class Tally:
         """Return the server's account of an average answer."""
         return Stages(**{name: self.stages_s[name] / max(1, self.ok) for name in _STAGES})
 
-    def window(self, seconds: float, stalled_s: float = 0.0) -> Window:
-        """Return the counts as a window of so many seconds, for some of which the machine stood still."""
+    def window(self, seconds: float, stalled_s: float = 0.0, slow: float = 0.0) -> Window:
+        """Return the counts as a window of so many seconds, in which the machine stood still or was slow."""
         p1, p50, p90, p99, p999 = self.latency.percentiles((1, 50, 90, 99, 99.9))
         return Window(
             seconds=seconds,
@@ -73,6 +73,7 @@ class Tally:
             max_s=self.latency.max_s,
             updates=self.updates,
             stalled_s=stalled_s,
+            slow=slow,
         )
 
 

@@ -62,7 +62,8 @@ class Window:
 
     ``on_time`` counts answers within a frame period of when the request was due, ``late_sends`` the requests
     that the generator itself sent late. ``rejects`` (the server was overloaded) and ``errors`` are by code.
-    For ``stalled_s`` the generators' machine stood still.
+    For ``stalled_s`` the generators' machine stood still, and for the share ``slow`` of it something outside
+    made the machine slow.
     """
 
     seconds: float
@@ -80,6 +81,7 @@ class Window:
     updates: int = 0
     stalled_s: float = 0.0
     p1_s: float = 0.0
+    slow: float = 0.0
 
     @property
     def throughput_per_s(self) -> float:

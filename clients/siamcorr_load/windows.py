@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from siamcorr_load.results import Window
+from siamcorr_load.yardstick import MOST_SLOW
 
 __all__ = ["ON_TIME", "decides", "is_carried", "is_clear", "is_in_time", "proves"]
 
@@ -35,14 +36,18 @@ def is_clear(window: Window, period_s: float) -> bool:
 
 
 def proves(window: Window, period_s: float) -> bool:
-    """Whether it says anything of the server: not if it is late and stalls of the machine explain that.
+    """Whether it says anything of the server: not if it is late and the machine explains that.
 
     >>> stalled = Window(2.0, 1000, 1000, 800, stalled_s=0.03)
     >>> proves(stalled, 0.04), proves(Window(2.0, 1000, 1000, 600, stalled_s=0.03), 0.04)
     (False, True)
+    >>> [proves(Window(2.0, 1000, 1000, on_time, slow=0.2), 0.04) for on_time in (999, 600)]
+    [True, False]
     """
     if is_in_time(window, period_s):
         return True
+    if window.slow > MOST_SLOW:
+        return False
     late = window.sent - window.on_time
     return late * window.seconds > _AFTER_A_STALL * window.stalled_s * window.sent
 

@@ -6,7 +6,9 @@ of itself tells why.
 
 Rules:
 
-- The best of three counts, because the first finds the caches of whoever ran before.
+- The processor time that the work takes counts, not the time that passes: who waits for a processor that
+  the load itself has taken is not slow. Of three tries the best, because the first finds the caches of
+  whoever ran before.
 - The work is of Python's own loop: it is short, and keeps to the first caches, so that the load itself, on
   the other processors, does not slow it. Where two processors are threads of one core it does: there the pace
   is told, and judged by nobody.
@@ -16,14 +18,14 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import psutil
 
 from siamcorr_load.results import Pace
 from siamcorr_load.watch import Watch
 
-__all__ = ["Yardstick", "is_unsteady", "slowest"]
+__all__ = ["MOST_SLOW", "Yardstick", "is_unsteady", "slow_throughout", "slowest"]
 
 _EACH_S = 0.05
 _STEPS = 8000  # 0.3 ms
@@ -32,7 +34,7 @@ _TRIES = 3
 _SLOW = 1.25
 """So many times the fastest is slow."""
 
-_MOST_SLOW = 0.1
+MOST_SLOW = 0.1
 """For so much of the time processors may be slow before the figures are the neighbours' doing."""
 
 
@@ -47,30 +49,35 @@ class Yardstick(Watch):
 
     Args:
         clock: monotonic seconds.
+        spent: seconds of processor time that this thread has taken.
         work: the piece of work.
 
-    >>> now = iter([0.0, 0.3, 0.5, 0.9])
-    >>> yardstick = Yardstick(lambda: next(now), lambda: None)
+    >>> spent = iter([0.0, 0.3, 0.5, 0.9])
+    >>> yardstick = Yardstick(spent=lambda: next(spent), work=lambda: None)
     >>> yardstick.look()
     >>> yardstick.pace()
     Pace(fastest_s=0.2, slow=0.0)
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, work: Callable[[], None] = _work) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        spent: Callable[[], float] = time.thread_time,
+        work: Callable[[], None] = _work,
+    ) -> None:
         """See the class."""
         super().__init__("yardstick", _EACH_S)
-        self._clock, self._work = clock, work
+        self._clock, self._spent, self._work = clock, spent, work
         self._found: list[tuple[float, float]] = []
 
     def look(self) -> None:
         """Do the work, and keep how long it took."""
-        begin_s = now_s = self._clock()
-        tries = []
+        begin_s, spent_s, tries = self._clock(), self._spent(), []
         for _ in range(_TRIES):
-            before_s = now_s
+            before_s = spent_s
             self._work()
-            now_s = self._clock()
-            tries.append(now_s - before_s)
+            spent_s = self._spent()
+            tries.append(spent_s - before_s)
         self._found.append((begin_s, min(tries)))
 
     def pace(self, begin_s: float = 0.0) -> Pace | None:
@@ -79,7 +86,18 @@ class Yardstick(Watch):
         if not taken:
             return None
         fastest_s = min(taken)
-        return Pace(fastest_s, sum(seconds > _SLOW * fastest_s for seconds in taken) / len(taken))
+        return Pace(fastest_s, _slow(taken, fastest_s))
+
+    def slow(self, begin_s: float, end_s: float) -> float:
+        """Return for which share of a span, on the clock, it was slow, beside the fastest so far.
+
+        0 where the load itself may have made it so.
+        """
+        found = list(self._found)
+        taken = [seconds for when_s, seconds in found if begin_s <= when_s < end_s]
+        if not taken or _shares_cores():
+            return 0.0
+        return _slow(taken, min(seconds for _, seconds in found))
 
 
 def slowest(found: Iterable[Pace | None]) -> Pace | None:
@@ -94,13 +112,27 @@ def slowest(found: Iterable[Pace | None]) -> Pace | None:
     return Pace(fastest_s, max(1.0 if one.fastest_s > _SLOW * fastest_s else one.slow for one in known))
 
 
+def slow_throughout(found: Iterable[Pace | None]) -> int:
+    """Return how many of several times were slow from beginning to end, beside the fastest of them.
+
+    >>> slow_throughout([Pace(3e-4, 0.0), Pace(4e-4, 0.0), None])
+    1
+    """
+    fastest_s = [one.fastest_s for one in found if one is not None]
+    return 0 if _shares_cores() else sum(one_s > _SLOW * min(fastest_s) for one_s in fastest_s)
+
+
 def is_unsteady(pace: Pace | None) -> bool:
     """Whether processors were slow for too much of the time, and not by the load's own doing.
 
     >>> is_unsteady(Pace(3e-4, 0.1)), is_unsteady(None)
     (False, False)
     """
-    return pace is not None and pace.slow > _MOST_SLOW and not _shares_cores()
+    return pace is not None and pace.slow > MOST_SLOW and not _shares_cores()
+
+
+def _slow(taken: Sequence[float], fastest_s: float) -> float:
+    return sum(seconds > _SLOW * fastest_s for seconds in taken) / len(taken)
 
 
 def _shares_cores() -> bool:

@@ -23,8 +23,10 @@ START_S = 2.5
 PAIRS = 50
 
 
-def a_window(*, p99_s: float = 0.01, on_time: float = 1.0, stalled_s: float = 0.0) -> Window:
-    return Window(WINDOW_S, 1000, 1000, int(1000 * on_time), p99_s=p99_s, stalled_s=stalled_s)
+def a_window(
+    *, p99_s: float = 0.01, on_time: float = 1.0, stalled_s: float = 0.0, slow: float = 0.0
+) -> Window:
+    return Window(WINDOW_S, 1000, 1000, int(1000 * on_time), p99_s=p99_s, stalled_s=stalled_s, slow=slow)
 
 
 def a_run(
@@ -154,6 +156,9 @@ def test_on_a_machine_too_noisy_most_searches_that_went_wrong_say_so() -> None:
         ([a_window(p99_s=0.035), a_window(on_time=0.99), a_window(on_time=0.99)], True),
         ([a_window(on_time=0.99, stalled_s=0.02)] * 4, False),
         ([a_window(on_time=0.99, stalled_s=0.02)] * 5, True),
+        ([a_window(on_time=0.5, slow=0.2)], False),
+        ([a_window(on_time=0.5, slow=0.1)], True),
+        ([a_window(slow=0.5)], True),
     ],
 )
 def test_a_window_far_from_the_line_ends_a_trial_and_near_it_two_have_to_agree(
@@ -174,11 +179,37 @@ def test_a_window_that_is_spoilt_once_is_outvoted() -> None:
     assert 95 <= found.answer <= 100
 
 
-def test_what_a_stall_of_the_machine_explains_proves_nothing() -> None:
-    found = find_capacity(lambda _: a_run([a_window(on_time=0.9, stalled_s=0.05)] * 5), limit=8)
+@pytest.mark.parametrize("spoilt", [a_window(on_time=0.9, stalled_s=0.05), a_window(on_time=0.5, slow=0.4)])
+def test_what_the_machine_explains_proves_nothing(spoilt: Window) -> None:
+    found = find_capacity(lambda _: a_run([spoilt] * 5), limit=8)
     assert found.answer is None
-    assert "the machine stood still in" in found.verdict.reasons[0]
-    assert "of which" in found.verdict.notes[0]
+    windows = 5 * len(found.points)
+    assert found.verdict.reasons == (
+        f"{windows} of {windows} windows do not count, because the machine stood still or was slow in them: "
+        "a neighbour?",
+    )
+    assert found.verdict.notes[-1].startswith(f"{windows} windows do not count")
+    assert ("slow in" if spoilt.slow else "stood still for") in found.verdict.notes[0]
+
+
+@pytest.mark.parametrize("slow_share", [0.3, 0.5])
+def test_on_a_machine_that_neighbours_slow_now_and_then_the_answer_is_that_of_a_quiet_one(
+    slow_share: float,
+) -> None:
+    chance = random.Random(2)
+    now_s = 0.0
+
+    def window(targets: int) -> Window:
+        nonlocal now_s
+        now_s += WINDOW_S
+        is_slow = chance.random() < slow_share
+        is_carried = targets <= (65 if is_slow else 100)
+        return a_window(on_time=1.0 if is_carried else 0.8, slow=0.5 if is_slow else 0.0)
+
+    found = find_capacity(lambda targets: a_run(trial(lambda: window(targets))), clock=lambda: now_s)
+    assert found.verdict.is_valid
+    assert found.answer is not None
+    assert 95 <= found.answer <= 100
 
 
 def test_a_server_that_answers_nobody_in_time_has_no_capacity() -> None:

@@ -16,7 +16,7 @@ from load_runs import CAPACITY
 from siamcorr_load.capacity_doubts import doubts
 from siamcorr_load.machine import server_process, shares_machine
 from siamcorr_load.others import OthersMeter, most
-from siamcorr_load.results import Others, Pace, Window
+from siamcorr_load.results import CapacityPoint, Others, Pace, Window
 from siamcorr_load.verdict import judge
 from siamcorr_load.yardstick import Yardstick, is_unsteady, slowest
 
@@ -120,12 +120,9 @@ def test_a_search_beside_busy_programs_cannot_be_believed() -> None:
 
 def yardstick_of(*taken_s: float) -> Yardstick:
     """One that looks as often as there are times, a second after the other."""
-    now_s, marks = 0.0, []
-    for seconds in taken_s:
-        marks += [now_s, now_s + 2 * seconds, now_s + 3 * seconds, now_s + 5 * seconds]
-        now_s += 1.0
-    times = iter(marks)
-    yardstick = Yardstick(lambda: next(times), lambda: None)
+    marks = [mark * seconds for seconds in taken_s for mark in (0, 2, 3, 5)]
+    seconds, spent = iter(range(len(taken_s))), iter(marks)
+    yardstick = Yardstick(lambda: next(seconds), lambda: next(spent), lambda: None)
     for _ in taken_s:
         yardstick.look()
     return yardstick
@@ -173,13 +170,26 @@ def test_where_threads_share_a_core_nobody_judges_by_the_pace(monkeypatch: pytes
     assert not is_unsteady(Pace(3e-4, 0.5))
 
 
-def test_a_search_on_an_unsteady_machine_cannot_be_believed() -> None:
-    points = [
-        dataclasses.replace(point, run=dataclasses.replace(point.run, pace=Pace(3e-4, 0.9)))
-        for point in CAPACITY.points
-    ]
-    says = "the machine was slower than it can be in 2 of 2 trials: a neighbour?"
-    assert says in doubts(points, 80, 4096, shares_machine=True)
+def test_for_how_much_of_a_span_it_was_slow_is_beside_the_fastest_so_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    yardstick = yardstick_of(0.010, 0.016, 0.0105, 0.016, 0.020)
+    assert yardstick.slow(1.0, 3.0) == 0.5
+    assert yardstick.slow(3.0, 5.0) == 1.0
+    assert yardstick.slow(5.0, 6.0) == 0.0, "nobody looked"
+    monkeypatch.setattr(psutil, "cpu_count", lambda *, logical=True: 4 if logical else 2)
+    assert yardstick.slow(3.0, 5.0) == 0.0, "threads share a core"
+
+
+def test_a_search_whose_trials_were_slow_beside_others_cannot_be_believed() -> None:
+    def with_pace(point: CapacityPoint, fastest_s: float) -> CapacityPoint:
+        return dataclasses.replace(point, run=dataclasses.replace(point.run, pace=Pace(fastest_s, 0.0)))
+
+    quick = with_pace(CAPACITY.points[0], 3e-4)
+    slow = [with_pace(point, 4e-4) for point in CAPACITY.points]
+    says = "the machine was slow all through 2 of 3 trials: a neighbour?"
+    assert says in doubts([quick, *slow], 80, 4096, shares_machine=True)
+    assert says not in doubts([quick, *slow[:1]], 80, 4096, shares_machine=True)
 
 
 def test_of_several_times_the_worst_counts() -> None:
