@@ -17,6 +17,7 @@ _NEAR = 0.15
 _SEVERAL = 2
 _SPOILT_SHARE = 0.25
 _VOID = 0.5
+"""Beyond it two searches do not agree, in simulation, because some slow windows look like quiet ones."""
 
 
 def generator_was_late(point: CapacityPoint) -> bool:

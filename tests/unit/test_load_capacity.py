@@ -67,12 +67,22 @@ class Simulated:
     """A server whose p99 nears the period at ``limit`` targets, and that then falls behind, on a machine.
 
     The machine takes ``wobble`` off or adds it from trial to trial, spoils windows by pauses that nobody
-    sees, and stalls in a tenth of those that are spoilt so that the meter sees it.
+    sees, and stalls in a tenth of those that are spoilt so that the meter sees it. In ``slow`` of the windows
+    it does two thirds of the work; the yardstick does not see that in ``unseen`` of them.
     """
 
-    def __init__(self, limit: float, *, spoils: float = 0.0, wobble: float = 0.0, seed: int = 0) -> None:
-        self.limit, self.spoils, self.wobble = limit, spoils, wobble
-        self.chance = random.Random(seed)
+    def __init__(
+        self,
+        limit: float,
+        *,
+        spoils: float = 0.0,
+        wobble: float = 0.0,
+        slow: float = 0.0,
+        unseen: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.limit, self.spoils, self.wobble, self.slow, self.unseen = limit, spoils, wobble, slow, unseen
+        self.chance, self.neighbours = random.Random(seed), random.Random(f"neighbours {seed}")
         self.now_s = 0.0
         self.tried: list[int] = []
 
@@ -84,6 +94,9 @@ class Simulated:
 
     def window(self, load: float) -> Window:
         self.now_s += WINDOW_S
+        is_slow = self.neighbours.random() < self.slow
+        if is_slow:
+            load /= 0.65
         p99_s, on_time, stalled_s = PERIOD_S * (0.1 + 0.9 * load**4), 1.0, 0.0
         if load > 1:
             p99_s, on_time = PERIOD_S * load, max(0.0, 0.998 - 8 * (load - 1))
@@ -91,7 +104,8 @@ class Simulated:
             pause_s = self.chance.uniform(0.01, 0.1)
             on_time = min(on_time, 1 - pause_s / WINDOW_S)
             stalled_s = pause_s if self.chance.random() < 0.1 else 0.0
-        return a_window(p99_s=p99_s, on_time=on_time, stalled_s=stalled_s)
+        slow = 0.4 if is_slow and self.neighbours.random() >= self.unseen else 0.0
+        return a_window(p99_s=p99_s, on_time=on_time, stalled_s=stalled_s, slow=slow)
 
     def search(self, first: int = 8) -> Found:
         return find_capacity(self.run, first=first, clock=lambda: self.now_s)
@@ -192,24 +206,17 @@ def test_what_the_machine_explains_proves_nothing(spoilt: Window) -> None:
     assert ("slow in" if spoilt.slow else "stood still for") in found.verdict.notes[0]
 
 
-@pytest.mark.parametrize("slow_share", [0.3, 0.5])
-def test_on_a_machine_that_neighbours_slow_now_and_then_the_answer_is_that_of_a_quiet_one(
-    slow_share: float,
+@pytest.mark.parametrize("limit", [30.5, 200.5])
+def test_on_a_machine_that_neighbours_slow_half_of_the_time_what_is_valid_is_within_a_tenth(
+    limit: float,
 ) -> None:
-    chance = random.Random(2)
-    now_s = 0.0
-
-    def window(targets: int) -> Window:
-        nonlocal now_s
-        now_s += WINDOW_S
-        is_slow = chance.random() < slow_share
-        is_carried = targets <= (65 if is_slow else 100)
-        return a_window(on_time=1.0 if is_carried else 0.8, slow=0.5 if is_slow else 0.0)
-
-    found = find_capacity(lambda targets: a_run(trial(lambda: window(targets))), clock=lambda: now_s)
-    assert found.verdict.is_valid
-    assert found.answer is not None
-    assert 95 <= found.answer <= 100
+    found = [
+        Simulated(limit, slow=0.5, unseen=0.1, spoils=0.05, wobble=0.03, seed=seed).search()
+        for seed in range(PAIRS)
+    ]
+    valid = [one.answer or 0 for one in found if one.verdict.is_valid]
+    assert len(valid) >= 0.5 * PAIRS
+    assert sum(abs(answer - limit) <= 0.1 * limit for answer in valid) >= 0.9 * len(valid)
 
 
 def test_a_server_that_answers_nobody_in_time_has_no_capacity() -> None:
