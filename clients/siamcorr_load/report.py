@@ -12,7 +12,7 @@ from siamcorr_load.capacity_doubts import generator_was_late
 from siamcorr_load.report_units import bytes_text, change_text, count_text, share_text, time_text, value_text
 from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Run, Verdict, Window
 from siamcorr_load.soundness import Aftermath
-from siamcorr_load.windows import is_in_time, proves
+from siamcorr_load.windows import decides, is_in_time, proves
 
 __all__ = [
     "PERCENTILES",
@@ -20,6 +20,7 @@ __all__ = [
     "aftermath_text",
     "capacity_text",
     "comparison_text",
+    "outcome_text",
     "point_text",
     "run_text",
     "verdict_text",
@@ -127,6 +128,13 @@ def windows_text(windows: Iterable[Window], period_s: float) -> str:
     return f"{sum(counted)} of {len(counted)}"
 
 
+def outcome_text(point: CapacityPoint) -> str:
+    """Write what a trial has shown."""
+    if not decides(point.run.windows, point.run.period_s):
+        return "does not count"
+    return "carried" if point.carried else "not carried"
+
+
 def _point(point: CapacityPoint) -> tuple[str, ...]:
     run = point.run
     return (
@@ -136,7 +144,7 @@ def _point(point: CapacityPoint) -> tuple[str, ...]:
         time_text(run.latency.p99_s),
         share_text(run.on_time_rate),
         windows_text(run.windows, run.period_s),
-        "carried" if point.carried else "not carried",
+        outcome_text(point),
         f"{share_text(run.late_sends / run.sent)} sent late" if generator_was_late(point) else "",
     )
 

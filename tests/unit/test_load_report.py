@@ -66,6 +66,12 @@ def test_a_generator_that_was_late_stands_beside_its_run() -> None:
     )
 
 
+def test_a_trial_that_the_machine_spoilt_counts_for_nothing() -> None:
+    windows = tuple(dataclasses.replace(window, slow=0.5) for window in SLOW.windows)
+    spoilt = dataclasses.replace(SLOW, windows=windows)
+    assert point_text(CapacityPoint(160, spoilt, False)).endswith("windows in time 0 of 0, does not count")
+
+
 def test_a_comparison_is_written_as_text() -> None:
     row = ComparisonRow("latency p50", 0.010, 0.012, 0.2, 0.08, "worse")
     share = ComparisonRow("on time", 1.0, 0.9995, -0.0005, 0.002, "same")
