@@ -21,6 +21,7 @@ from statistics import median
 
 import torch
 
+from siamcorr.closed_pipe import quiet_when_unread
 from siamcorr.cost import cost
 from siamcorr.errors import InvalidArgument
 from siamcorr.ops import Correlator, Head, one_search_pays
@@ -211,6 +212,7 @@ def _pair(text: str) -> int | tuple[int, int]:
     return (row, *col) if col else row  # type: ignore[return-value] # of another length: Correlation refuses
 
 
+@quiet_when_unread
 def main(arguments: Sequence[str] | None = None) -> None:
     """Explain the call that the command line describes."""
     parser = argparse.ArgumentParser("siamcorr-explain", description="Say how a correlation is computed.")

@@ -1,11 +1,14 @@
-"""Results of load tests, made up, and a reader of their pages."""
+"""Results of load tests, made up, a server that is measured by a script, and a reader of pages."""
 
 from __future__ import annotations
 
 import dataclasses
 from html.parser import HTMLParser
 
+from siamcorr.errors import ServerUnavailable
 from siamcorr_load.account import Account
+from siamcorr_load.controller import Enough, OnWindow
+from siamcorr_load.recorder import Tally
 from siamcorr_load.results import (
     Capacity,
     CapacityPoint,
@@ -18,8 +21,22 @@ from siamcorr_load.results import (
     Verdict,
     Window,
 )
+from siamcorr_load.settings import Load
+from siamcorr_load.summary import Measured
 
-__all__ = ["CAPACITY", "EMPTY", "LATENCY", "NOTHING", "RUN", "SLOW", "TOLD", "Strict"]
+__all__ = [
+    "CAPACITY",
+    "EMPTY",
+    "GONE",
+    "LATENCY",
+    "NOTHING",
+    "RUN",
+    "SLOW",
+    "TOLD",
+    "Scripted",
+    "Strict",
+    "a_tally",
+]
 
 LATENCY = Distribution(
     1496,
@@ -136,3 +153,32 @@ TOLD = dataclasses.replace(
         "on_time_rate": Interval(0.995, 0.98, 1.0),
     },
 )
+
+GONE = ServerUnavailable("nobody is there")
+
+
+def a_tally() -> Tally:
+    tally = Tally(sent=1000, on_time=1000, checked=9)
+    for _ in range(1000):
+        tally.latency.record(0.01)
+    return tally
+
+
+class Scripted:
+    """Measures so many windows, and then meets with an end."""
+
+    def __init__(self, windows: int, end: BaseException) -> None:
+        self.left, self.end = windows, end
+
+    def measure(
+        self, _load: Load, on_window: OnWindow, _enough: Enough, seen: list[tuple[Tally, Window]]
+    ) -> Measured:
+        for _ in range(3):
+            if not self.left:
+                raise self.end
+            self.left -= 1
+            tally = a_tally()
+            seen.append((tally, tally.window(1.0)))
+            on_window(seen[-1][1])
+        tallies, windows = zip(*seen, strict=True)
+        return Measured(tallies, windows)

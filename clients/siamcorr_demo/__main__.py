@@ -14,6 +14,7 @@ from itertools import chain, islice
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from siamcorr.closed_pipe import quiet_when_unread
 from siamcorr.errors import InvalidArgument, ModelNotFound, SiamcorrError
 from siamcorr_client import Client
 from siamcorr_client.server_process import options_for, running_server, signals_unwind
@@ -33,6 +34,7 @@ __all__ = ["main"]
 _TIMEOUT_S = 30.0
 
 
+@quiet_when_unread
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     options = read_options(sys.argv[1:] if arguments is None else arguments, has_screen())

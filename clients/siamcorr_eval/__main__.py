@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from siamcorr.closed_pipe import quiet_when_unread
 from siamcorr.errors import InvalidArgument, ModelNotFound, SiamcorrError
 from siamcorr_eval.compare import compare
 from siamcorr_eval.follow import follow
@@ -27,6 +28,7 @@ from siamcorr_eval.trackers import MakeTracker, served_trackers
 __all__ = ["main"]
 
 
+@quiet_when_unread
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the evaluation; return the exit code."""
     options = read_options(sys.argv[1:] if arguments is None else arguments)

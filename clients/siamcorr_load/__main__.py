@@ -2,7 +2,7 @@
 
 Exit codes: 0 for a valid run; 1 for one that cannot be believed, a comparison that found worse, or a server
 that is not sound after chaos; 2 when something is wrong with the command, its files or the server; 128 and
-the signal's number after a signal. The first Ctrl-C reports what was measured until then.
+the signal's number after a signal. The first Ctrl-C, and SIGTERM, report what was measured until then.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from siamcorr.closed_pipe import quiet_when_unread
 from siamcorr.errors import InvalidArgument, SiamcorrError
 from siamcorr_client.server_process import signals_unwind
 from siamcorr_load.capacity import find_capacity, is_enough
@@ -43,9 +44,11 @@ _WINDOW_SENDS = 1000
 _STRETCH = 3
 
 
+@quiet_when_unread
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the load test; return the exit code."""
     options = read_options(sys.argv[1:] if arguments is None else arguments)
+    interrupts = Interrupts()
     try:
         for path in (options.json, options.html, *options.runs):
             if path is not None:
@@ -54,38 +57,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _compare(options)
         if options.chaos is not None:
             return _chaos(options, options.chaos, options.load)
-        if options.against is not None:
-            return _against(options, options.load, options.against)
-        return _load(options, options.load)
+        with interrupts:
+            code = _loaded(options, options.load, interrupts)
+        return code if interrupts.came is None else _interrupted(interrupts.came)
     except SiamcorrError as error:
         print(f"siamcorr-load: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return _interrupted()
+        return _interrupted(interrupts.came or signal.SIGINT)
 
 
-def _load(options: Options, load: Load) -> int:
-    with Interrupts() as interrupts:
-        result = _measured(options, load)
-        if options.json is not None:
-            _write(options.json, to_json(result))
-        if options.html is not None:
-            _write(options.html, page(result))
-    if interrupts.came:
-        return _interrupted()
+def _loaded(options: Options, load: Load, interrupts: Interrupts) -> int:
+    if options.against is not None:
+        a, b = _in_turns(options, load, options.against)
+        interrupts.report()
+        for path, one in zip(options.runs, (a, b), strict=False):
+            _write(path, to_json(one))
+        return _compared(options, a, b)
+    result = _measured(options, load)
+    interrupts.report()
+    print(run_text(result) if isinstance(result, Run) else capacity_text(result))
+    if options.json is not None:
+        _write(options.json, to_json(result))
+    if options.html is not None:
+        _write(options.html, page(result))
     return 0 if result.verdict.is_valid else 1
 
 
 def _measured(options: Options, load: Load) -> Run | Capacity:
-    result: Run | Capacity
     if options.find_capacity:
-        result = _capacity(load, options.within_s, tell=lambda point: _tell(options, point_text(point)))
-        print(capacity_text(result))
-    else:
-        with nullcontext() if options.quiet else Live(_plan(load), sys.stderr) as live:
-            result = run(load, live.window if live else lambda _: None, keeps_what_it_has=True)
-        print(run_text(result))
-    return result
+        return _capacity(load, options.within_s, tell=lambda point: _tell(options, point_text(point)))
+    with nullcontext() if options.quiet else Live(_plan(load), sys.stderr) as live:
+        return run(load, live.window if live else lambda _: None, keeps_what_it_has=True)
+
+
+def _in_turns(options: Options, load: Load, against: str) -> tuple[Run, Run]:
+    plan = dataclasses.replace(_plan(load), windows=2 * load.windows * load.repeats)
+    with nullcontext() if options.quiet else Live(plan, sys.stderr) as live:
+        return run_in_turns(load, against, live.window if live else lambda _: None, keeps_what_it_has=True)
 
 
 def _capacity(load: Load, within_s: float, tell: Callable[[CapacityPoint], None]) -> Capacity:
@@ -109,15 +118,6 @@ def _capacity(load: Load, within_s: float, tell: Callable[[CapacityPoint], None]
 
 def _compare(options: Options) -> int:
     a, b = (from_json(_read(path), Run) for path in options.compare or ())
-    return _compared(options, a, b)
-
-
-def _against(options: Options, load: Load, against: str) -> int:
-    plan = dataclasses.replace(_plan(load), windows=2 * load.windows * load.repeats)
-    with nullcontext() if options.quiet else Live(plan, sys.stderr) as live:
-        a, b = run_in_turns(load, against, live.window if live else lambda _: None)
-    for path, one in zip(options.runs, (a, b), strict=False):
-        _write(path, to_json(one))
     return _compared(options, a, b)
 
 
@@ -153,9 +153,9 @@ def _plan(load: Load) -> Plan:
     )
 
 
-def _interrupted() -> int:
+def _interrupted(number: int) -> int:
     print("siamcorr-load: interrupted", file=sys.stderr)
-    return 128 + signal.SIGINT
+    return 128 + number
 
 
 def _tell(options: Options, line: str) -> None:

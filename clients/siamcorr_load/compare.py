@@ -14,7 +14,8 @@ Rules:
   median varied by 4 to 14 % (Chen and Revels, "Robust benchmarking in noisy environments", 2016).
 - Runs that were made in turns are compared repeat by repeat: what the machine did to both at the time cancels
   out. That is the surest way where it is faster in one minute than in the next (Bulej et al., "Duet
-  benchmarking", 2020).
+  benchmarking", 2020). Turns that were cut short are no verdict, but where an answer was wrong: who may stop
+  when the figures please gets such figures.
 - Times and rates are compared as ratios, shares as differences.
 - A measure has changed when its change exceeds ``noise``, which chance alone does once in 50 times. A
   wrong answer is no noise.
@@ -30,8 +31,9 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist, mean
 
+from siamcorr_load.cut_short import was_cut
 from siamcorr_load.measures import MEASURES, Measure
-from siamcorr_load.results import Comparison, ComparisonRow, Json, Run
+from siamcorr_load.results import INVALID, Comparison, ComparisonRow, Json, Run
 
 __all__ = ["BETTER", "MIXED", "NO_DIFFERENCE", "SAME", "WORSE", "compare", "exit_code"]
 
@@ -43,7 +45,9 @@ _LEAST_SHARE = 0.002  # a smaller difference between shares is of no interest
 
 _OTHER_PACE = 1.1  # from so many times on it is another machine, as far as times go
 
-_ASIDE = frozenset({"server", "server_pid", "seed", "headroom", "windows", "max_windows", "repeats"})
+_ASIDE = frozenset(
+    {"server", "server_pid", "metrics_url", "seed", "headroom", "windows", "max_windows", "repeats"}
+)
 """Settings in which two runs may differ and still have met the same load."""
 
 _MOMENTARY = frozenset({"load_average"})
@@ -55,25 +59,24 @@ def compare(a: Run, b: Run) -> Comparison:
 
     Returns:
         A row for each measure that both runs have; whether ``b`` is better, worse, mixed or shows no
-        difference; and what makes the comparison doubtful, a sentence each.
+        difference, or the comparison is invalid; and what makes it doubtful, a sentence each.
     """
-    row_of = _row_in_turns if _were_in_turns(a, b) else _row
+    are_in_turns = a.turns is not None and a.turns == b.turns
+    row_of = _row_in_turns if are_in_turns else _row
     rows = tuple(row for measure in MEASURES if (row := row_of(measure, a, b)) is not None)
     verdicts = {row.verdict for row in rows} - {SAME}
     if b.wrong_answers > 0 and a.wrong_answers == 0:
         verdicts = {WORSE}
+    elif are_in_turns and (was_cut(a) or was_cut(b)):
+        verdicts = {INVALID}
     if len(verdicts) == 2:
         return Comparison(rows, MIXED, _warnings(a, b))
     return Comparison(rows, verdicts.pop() if verdicts else NO_DIFFERENCE, _warnings(a, b))
 
 
 def exit_code(comparison: Comparison) -> int:
-    """Return what a command says to a CI: 1 where something became worse, else 0."""
-    return int(comparison.verdict in {WORSE, MIXED})
-
-
-def _were_in_turns(a: Run, b: Run) -> bool:
-    return a.turns is not None and a.turns == b.turns and len(a.repeats) == len(b.repeats)
+    """Return what a command says to a CI: 1 where something became worse, or nobody knows, else 0."""
+    return int(comparison.verdict in {WORSE, MIXED, INVALID})
 
 
 def _row(measure: Measure, a: Run, b: Run) -> ComparisonRow | None:
@@ -93,7 +96,8 @@ def _row_in_turns(measure: Measure, a: Run, b: Run) -> ComparisonRow | None:
     before, after = measure.of_run(a), measure.of_run(b)
     if not _is_known(measure, before, after):
         return None
-    pairs = [(measure.of_repeat(x), measure.of_repeat(y)) for x, y in zip(a.repeats, b.repeats, strict=True)]
+    turns = zip(a.repeats, b.repeats, strict=False)  # one may have a turn more where they were cut short
+    pairs = [(measure.of_repeat(x), measure.of_repeat(y)) for x, y in turns]
     if not pairs or not (measure.is_share or all(min(pair) > 0 for pair in pairs)):
         return None
     differences = [y - x if measure.is_share else math.log(y / x) for x, y in pairs]

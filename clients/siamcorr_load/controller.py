@@ -17,12 +17,13 @@ from typing import Any
 from siamcorr.errors import InvalidArgument, ServerUnavailable
 from siamcorr_load import null_server
 from siamcorr_load.account import Reading, read_metrics
-from siamcorr_load.cut_short import CUTS, why_cut
+from siamcorr_load.cut_short import CUTS, as_cut
+from siamcorr_load.kept import Kept
 from siamcorr_load.machine import resident_bytes, server_process
 from siamcorr_load.others import OthersMeter
 from siamcorr_load.processes import process, receive
 from siamcorr_load.recorder import Tally
-from siamcorr_load.results import INVALID, Run, Verdict, Window
+from siamcorr_load.results import Run, Window
 from siamcorr_load.settings import Load
 from siamcorr_load.stalls import StallMeter
 from siamcorr_load.summary import Measured, summary
@@ -67,24 +68,17 @@ def run(
     load = dataclasses.replace(load, processes=min(load.processes, most))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     until = enough or agreeing(load)
-    repeats: list[Measured] = []
-    seen: list[tuple[Tally, Window]] = []
+    kept = Kept()
     try:
         for _ in range(load.repeats):
-            seen.clear()
-            repeats.append(measure(load, on_window, until, seen))
-        seen.clear()
+            kept.add(lambda seen: measure(load, on_window, until, seen))
         reached = measure_headroom(load) if load.headroom else None
+        must_agree = enough is None
+        return summary(load, kept.repeats(), started=started, null_per_s=reached, must_agree=must_agree)
     except CUTS as error:
-        if not (keeps_what_it_has and (repeats or seen)):
+        if not (keeps_what_it_has and kept.repeats()):
             raise
-        if seen:
-            tallies, windows = zip(*seen, strict=True)
-            repeats.append(Measured(tallies, windows))
-        found = summary(load, repeats, started=started, must_agree=False)
-        reasons = (why_cut(error), *found.verdict.reasons)
-        return dataclasses.replace(found, verdict=Verdict(INVALID, reasons, found.verdict.notes))
-    return summary(load, repeats, started=started, null_per_s=reached, must_agree=enough is None)
+        return as_cut(summary(load, kept.repeats(), started=started, must_agree=False), error)
 
 
 def measure_headroom(load: Load) -> float:

@@ -31,7 +31,7 @@ examples:
 
 exit codes: 0 a valid run, 1 one that cannot be believed, a comparison that found worse, or a server that is
 not sound after chaos, 2 something is wrong with the command, or the server cannot be reached, 130 after
-Ctrl-C, which reports what was measured until then; a second one ends at once"""
+Ctrl-C and 143 after SIGTERM, which report what was measured until then; a second Ctrl-C ends at once"""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -17,16 +17,16 @@ import json
 from collections.abc import Sequence
 from statistics import median
 
-from siamcorr_load.compare import exit_code
+from siamcorr_load.compare import MIXED, NO_DIFFERENCE, exit_code
 from siamcorr_load.page_chart import Chart, Line, zero_axis
 from siamcorr_load.page_compare import comparison_parts
 from siamcorr_load.page_parts import legend, ms_axis, section, table, tiles
 from siamcorr_load.page_run import run_parts
 from siamcorr_load.page_style import STYLE
-from siamcorr_load.report import windows_text
+from siamcorr_load.report import outcome_text, windows_text
 from siamcorr_load.report_units import count_text, share_text, time_text
 from siamcorr_load.result_json import to_json
-from siamcorr_load.results import Capacity, CapacityPoint, Comparison, Json, Run, Verdict
+from siamcorr_load.results import INVALID, Capacity, CapacityPoint, Comparison, Json, Run, Verdict
 from siamcorr_load.windows import ON_TIME, decides
 
 __all__ = ["comparison_page", "page", "result_of"]
@@ -52,9 +52,12 @@ def page(result: Run | Capacity) -> str:
 
 def comparison_page(comparison: Comparison, a: Run, b: Run) -> str:
     """Return the page of a comparison, and of the runs that were compared."""
-    title = {"no difference": "No difference", "mixed": "Better and worse"}.get(
-        comparison.verdict, f"The second run is {comparison.verdict}"
-    )
+    titles = {
+        NO_DIFFERENCE: "No difference",
+        MIXED: "Better and worse",
+        INVALID: "Not to be believed: cut short",
+    }
+    title = titles.get(comparison.verdict, f"The second run is {comparison.verdict}")
     when = f"{a.settings.get('server')}, {a.started}, and {b.settings.get('server')}, {b.started}"
     kind = "bad" if exit_code(comparison) else "good"
     badge = f'<span class="verdict {kind}">{html.escape(comparison.verdict)}</span>'
@@ -190,10 +193,10 @@ def _tried(capacity: Capacity) -> str:
             share_text(point.run.on_time_rate),
             count_text(point.run.late_sends),
             windows_text(point.run.windows, point.run.period_s),
-            "carried" if point.carried else "not carried",
+            outcome_text(point),
         )
         for point in capacity.points
     ]
     head = ("targets", "updates/s", "p50", "p99", "on time", "late sends", "windows in time", "")
-    caption = "In the order in which they were made. Windows that a stall spoilt do not count."
+    caption = "In the order in which they were made. Windows that the machine spoilt do not count."
     return section("Trials", caption, table(head, rows, words=frozenset({7})))

@@ -1,7 +1,8 @@
 """Processes of a load test, each with a pipe to it.
 
-They do not hear a Ctrl-C: that ends the controller, and they end when their pipe does. So they drop their
-templates, and none writes a traceback between the lines of the report.
+They hear neither a Ctrl-C nor SIGTERM, which often come to all of a group: that ends the controller, and they
+end when their pipe does. So they drop their templates, and none writes a traceback between the lines of the
+report.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from types import FrameType
 from typing import Any
 
 from siamcorr.errors import InternalError, ServerUnavailable
@@ -23,6 +24,8 @@ __all__ = ["process", "receive"]
 _SPAWN = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
 _END_S = 10.0
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def process(target: Callable[..., None], *arguments: object) -> Iterator[Connection]:
@@ -30,7 +33,7 @@ def process(target: Callable[..., None], *arguments: object) -> Iterator[Connect
     here, there = _SPAWN.Pipe()
     started = _SPAWN.Process(target=target, args=(*arguments, there), daemon=True)
     try:
-        with _interrupts_held():
+        with _signals_held():
             started.start()
         there.close()
         yield here
@@ -64,27 +67,29 @@ def _end(started: SpawnProcess) -> None:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Within the block processes are started deaf to Ctrl-C; one that comes meanwhile waits for its end.
+def _signals_held() -> Iterator[None]:
+    """Within the block processes are started deaf to signals; one that comes meanwhile waits for its end.
 
-    A new process inherits the mask. It does not keep the signal from this one, whose other threads take it.
+    A new process inherits the mask. It does not keep a signal from this one, whose other threads take it.
     """
     with ExitStack() as after:
         if hasattr(signal, "pthread_sigmask"):
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            resource_tracker.ensure_running()  # multiprocessing starts it with the first, and lifts the mask
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
             after.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         if threading.current_thread() is threading.main_thread():
-            after.enter_context(_handler_held())
+            after.enter_context(_handlers_held())
         yield
 
 
 @contextmanager
-def _handler_held() -> Iterator[None]:
-    came: list[tuple[int, FrameType | None]] = []
-    handler = signal.signal(signal.SIGINT, lambda *what: came.append(what))
+def _handlers_held() -> Iterator[None]:
+    came: list[int] = []
+    before = [(one, signal.signal(one, lambda number, _: came.append(number))) for one in _SIGNALS]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if came and callable(handler):
-        handler(*came[0])
+        for one, handler in before:
+            signal.signal(one, handler)
+        for number in came:
+            signal.raise_signal(number)

@@ -259,7 +259,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs side by side; ``verdict`` is better, worse, mixed or no difference."""
+    """Two runs side by side; ``verdict`` is better, worse, mixed, no difference or invalid."""
 
     rows: tuple[ComparisonRow, ...]
     verdict: str

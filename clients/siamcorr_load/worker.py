@@ -12,6 +12,9 @@ controller ("stop", None)                  send nothing more
 worker     ("end", End)                    all is answered and the templates are dropped
 worker     ("failed", text)                instead of any of these
 ========== =============================== ==========================================================
+
+Whatever ends it, also that the controller has let go of the pipe, first what is out comes back and then the
+templates are dropped.
 """
 
 from __future__ import annotations
@@ -63,7 +66,8 @@ def work(load: Load, process: int, pipe: Connection) -> None:
     try:
         asyncio.run(_work(load, process, pipe))
     except SiamcorrError as error:
-        pipe.send(("failed", f"{error}"))
+        with suppress(OSError):  # the controller is gone
+            pipe.send(("failed", f"{error}"))
     except (KeyboardInterrupt, EOFError, OSError):  # the controller is gone, or going
         return
 
@@ -93,8 +97,6 @@ async def _work(load: Load, process: int, pipe: Connection) -> None:
             await _drive(load, process=process, cameras=cameras, start_s=start_s, pipe=pipe, told=told)
             busy = (time.process_time() - own_s) / (time.monotonic() - wall_s)
         loop.remove_reader(pipe.fileno())
-        for camera in cameras.values():
-            await camera.close()
     pipe.send(("end", End(resident_bytes(psutil.Process()), busy)))
 
 
@@ -114,6 +116,7 @@ async def _open(load: Load, process: int, stack: AsyncExitStack) -> dict[int, Ca
         client = clients[place % len(clients)]
         stream = await stack.enter_async_context(client.stream(max_in_flight=1024)) if load.stream else client
         cameras[number] = Camera(number, load, payload, client, stream)
+        stack.push_async_callback(cameras[number].close)
         await cameras[number].open()
         if not place and load.check_every:
             await cameras[number].learn()
@@ -141,11 +144,13 @@ async def _drive(
     else:
         share = len(range(process, load.concurrency, load.processes))
         driving = asyncio.create_task(driver.closed_loop(share, start_s))
-    while told.empty() and not driving.done():
-        await asyncio.sleep(_LOOK_S)
-        for tally in recorder.closed(driver.reached_s):
-            pipe.send(("window", tally))
-    driving.cancel()
-    with suppress(asyncio.CancelledError):
-        await driving
-    await driver.finish()
+    try:
+        while told.empty() and not driving.done():
+            await asyncio.sleep(_LOOK_S)
+            for tally in recorder.closed(driver.reached_s):
+                pipe.send(("window", tally))
+    finally:
+        driving.cancel()
+        with suppress(asyncio.CancelledError):
+            await driving
+        await driver.finish()

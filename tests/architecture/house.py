@@ -23,7 +23,7 @@ FACE = "__init__"
 
 FLOORS: tuple[dict[str, frozenset[str]], ...] = (
     # The ground floor.
-    {"errors": BARE, "kept_memory": BARE, "v1": MESSAGES},
+    {"closed_pipe": BARE, "errors": BARE, "kept_memory": BARE, "v1": MESSAGES},
     {
         "arguments": NUMPY,
         "batcher": BARE,

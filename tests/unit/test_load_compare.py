@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from siamcorr_load.compare import BETTER, MIXED, NO_DIFFERENCE, SAME, WORSE, compare, exit_code
+from siamcorr_load.cut_short import why_cut
 from siamcorr_load.page import comparison_page
 from siamcorr_load.report import comparison_text
 from siamcorr_load.result_json import from_json, to_json
@@ -227,10 +228,12 @@ def test_a_machine_that_was_not_as_fast_is_told() -> None:
     assert compare(first, first).warnings == ()
 
 
-def test_the_servers_address_and_the_machines_mood_may_differ() -> None:
+def test_the_servers_addresses_and_the_machines_mood_may_differ() -> None:
     run = a_run(np.random.default_rng(1))
     other = dataclasses.replace(
-        run, settings={"targets": 80, "server": "127.0.0.1:1"}, machine={"cores": 2, "load_average": 0.7}
+        run,
+        settings={"targets": 80, "server": "127.0.0.1:1", "metrics_url": "http://127.0.0.1:2/metrics"},
+        machine={"cores": 2, "load_average": 0.7},
     )
     assert compare(run, other).warnings == ()
 
@@ -265,3 +268,15 @@ def test_runs_made_in_turns_are_told_apart_although_the_machine_changes(slower: 
     rng = np.random.default_rng(7)
     found = [compare(*in_turns(rng, slower=slower)).verdict for _ in range(RUNS_OF_A_KIND)]
     assert found.count(verdict) >= 0.9 * RUNS_OF_A_KIND
+
+
+def test_turns_that_were_cut_short_are_no_verdict_but_a_wrong_answer_is() -> None:
+    a, b = in_turns(np.random.default_rng(7), slower=1.5)
+    verdict = Verdict("invalid", (why_cut(KeyboardInterrupt()),))
+    cut = dataclasses.replace(b, repeats=b.repeats[:-1], verdict=verdict)
+    found = compare(a, cut)
+    assert (found.verdict, exit_code(found)) == ("invalid", 1)
+    assert {row.verdict for row in found.rows if row.name == "latency p50"} == {WORSE}
+    assert found.warnings == ("the second run is not valid: it was interrupted before its end",)
+    assert compare(a, dataclasses.replace(cut, wrong_answers=1)).verdict == WORSE
+    assert compare(a, dataclasses.replace(cut, turns="others")).verdict == WORSE

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import signal
-from pathlib import Path
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
-from siamcorr.errors import ServerUnavailable
-from siamcorr_load.__main__ import main
+from load_runs import GONE, Scripted, a_tally
+from siamcorr_load import controller, kept, turns
 from siamcorr_load.capacity import find_capacity
-from siamcorr_load.controller import Enough, OnWindow, run
-from siamcorr_load.cut_short import Interrupts
+from siamcorr_load.compare import compare
+from siamcorr_load.controller import run
+from siamcorr_load.cut_short import was_cut
 from siamcorr_load.recorder import Tally
-from siamcorr_load.result_json import from_json
-from siamcorr_load.results import Capacity, Run, Window
+from siamcorr_load.results import Run, Window
 from siamcorr_load.settings import Load
 from siamcorr_load.summary import Measured, summary
+from siamcorr_load.turns import run_in_turns
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 LOAD = Load(server="a:1", headroom=False, repeats=3)
-GONE = ServerUnavailable("nobody is there")
-SERVER = ["--server", "a:1"]
-
-
-def a_tally() -> Tally:
-    tally = Tally(sent=1000, on_time=1000, checked=9)
-    for _ in range(1000):
-        tally.latency.record(0.01)
-    return tally
 
 
 def a_run(targets: int) -> Run:
@@ -35,26 +33,6 @@ def a_run(targets: int) -> Run:
     return summary(
         Load(server="a:1", cameras=targets), [Measured((tally,) * 3, (tally.window(1.0),) * 3)], started=""
     )
-
-
-class Scripted:
-    """Measures so many windows, and then meets with an end."""
-
-    def __init__(self, windows: int, end: BaseException) -> None:
-        self.left, self.end = windows, end
-
-    def measure(
-        self, _load: Load, on_window: OnWindow, _enough: Enough, seen: list[tuple[Tally, Window]]
-    ) -> Measured:
-        for _ in range(3):
-            if not self.left:
-                raise self.end
-            self.left -= 1
-            tally = a_tally()
-            seen.append((tally, tally.window(1.0)))
-            on_window(seen[-1][1])
-        tallies, windows = zip(*seen, strict=True)
-        return Measured(tallies, windows)
 
 
 @pytest.mark.parametrize("windows", [1, 3, 4, 8])
@@ -131,36 +109,75 @@ def test_a_search_whose_last_trial_nobody_answered_does_not_trust_itself() -> No
     assert any("nothing was answered at the end" in reason for reason in found.verdict.reasons)
 
 
-@pytest.mark.parametrize("mode", [["--find-capacity"], []])
-def test_the_first_ctrl_c_writes_the_report_and_the_exit_code_tells_of_it(
-    mode: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("windows", "of_each"), [(4, (3, 1)), (6, (3, 3)), (7, (3, 4)), (10, (4, 6)), (17, (9, 8))]
+)
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), GONE])
+def test_servers_in_turns_keep_each_window_that_has_closed(
+    windows: int, of_each: tuple[int, int], end: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Ctrl(Scripted):
-        def measure(self, *arguments: object) -> Measured:
-            if self.left <= 1:
-                self.left = 0
-                signal.raise_signal(signal.SIGINT)
-            return super().measure(*arguments)  # type: ignore[arg-type]
-
-    before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("siamcorr_load.controller.measure", Ctrl(7, GONE).measure)
-    out, shown = tmp_path / "a.json", tmp_path / "a.html"
-    repeats = [] if mode else ["--repeats", "3"]
-    assert main([*SERVER, *mode, *repeats, "--quiet", "--json", str(out), "--html", str(shown)]) == 130
-    kind: type[Capacity] | type[Run] = Capacity if mode else Run
-    found = from_json(out.read_bytes(), kind)
-    assert found.verdict.reasons == ("it was interrupted before its end",)
-    assert "interrupted before its end" in shown.read_text(encoding="utf-8")
-    told = capsys.readouterr()
-    assert "invalid\n  it was interrupted before its end" in told.out
-    assert told.err == "siamcorr-load: interrupted\n"
-    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setattr(turns, "measure", Scripted(windows, end).measure)
+    a, b = run_in_turns(LOAD, "b:1", keeps_what_it_has=True)
+    assert (len(a.windows), len(b.windows)) == of_each
+    assert (a.settings["server"], b.settings["server"]) == ("a:1", "b:1")
+    assert was_cut(a)
+    assert was_cut(b)
+    assert compare(a, b).verdict == "invalid"
 
 
-def test_after_the_first_ctrl_c_the_system_ends_the_process_at_the_second() -> None:
-    with Interrupts() as interrupts:
-        assert not interrupts.came
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        assert interrupts.came
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+@pytest.mark.parametrize(("windows", "keeps"), [(0, True), (1, True), (3, True), (8, False)])
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), GONE])
+def test_turns_of_which_nothing_is_kept_end_as_they_were_ended(
+    windows: int, keeps: bool, end: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "measure", Scripted(windows, end).measure)
+    with pytest.raises(type(end)):
+        run_in_turns(LOAD, "b:1", keeps_what_it_has=keeps)
+
+
+@contextmanager
+def ctrl_c_at(step: int, *modules: ModuleType) -> Iterator[None]:
+    """Interrupt before the line that is the ``step``th to run of the modules."""
+    files, left = {module.__file__ for module in modules}, step
+
+    def trace(frame: FrameType, event: str, _: object) -> TraceFunction | None:
+        nonlocal left
+        if frame.f_code.co_filename not in files:
+            return None
+        left -= event == "line"
+        if left < 0:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("in_turns", [False, True])
+def test_at_whatever_line_a_ctrl_c_comes_each_window_counts_once(
+    in_turns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = set()
+    for step in range(1000):
+        closed: list[Window] = []
+        for module in (controller, turns):
+            monkeypatch.setattr(module, "measure", Scripted(18, GONE).measure)
+        try:
+            with ctrl_c_at(step, controller, kept, turns):
+                found = (
+                    run_in_turns(LOAD, "b:1", closed.append, keeps_what_it_has=True)
+                    if in_turns
+                    else (run(LOAD, closed.append, keeps_what_it_has=True),)
+                )
+        except KeyboardInterrupt:
+            assert len(closed) <= (3 if in_turns else 0)
+            continue
+        assert sum(len(one.windows) for one in found) == len(closed)
+        counts.add(len(closed))
+        if not was_cut(found[0]):
+            break
+    assert counts == ({6, 9, 12, 15, 18} if in_turns else {3, 6, 9})
