@@ -14,11 +14,17 @@ __all__ = ["warm_up"]
 _IMAGE = np.zeros((64, 64, 3), np.uint8)
 _BOX = (16.0, 16.0, 32.0, 32.0)
 
+_COMPUTED_TOGETHER = {"naive", "upchannel"}
+"""Kinds of which many templates on one search region may be computed in a way of their own."""
+
+_MANY = 32
+
 
 def warm_up(calls: BlockingCalls, models: Mapping[str, str], shapes: Iterable[WarmShape]) -> None:
     """Make a template of each of ``models`` and ``shapes``, correlate it, and forget it.
 
-    ``models`` tells the kind that each model is used with.
+    Kinds that may be computed together are correlated once more, as many templates in one call. ``models``
+    tells the kind that each model is used with.
     """
     for model, kind in models.items():
         template = calls.create_template(image=_IMAGE, box=_BOX, model=model)
@@ -29,7 +35,10 @@ def warm_up(calls: BlockingCalls, models: Mapping[str, str], shapes: Iterable[Wa
     for shape in shapes:
         template = calls.create_template(np.zeros(shape.template, np.float32))
         kind, groups = shape.correlation.kind, shape.correlation.groups
+        features = np.zeros(shape.search, np.float32)
         try:
-            calls.correlate(template, features=np.zeros(shape.search, np.float32), kind=kind, groups=groups)
+            calls.correlate(template, features=features, kind=kind, groups=groups)
+            if kind in _COMPUTED_TOGETHER:
+                calls.correlate([template] * _MANY, features=features, kind=kind, groups=groups)
         finally:
             calls.delete_template(template)

@@ -23,7 +23,7 @@ from siamcorr.ops.direct import DIRECT
 from siamcorr.ops.fold import fold_offset, fold_templates, folded
 from siamcorr.ops.head import Head
 from siamcorr.ops.matmul import MATMUL, MATMUL_BFLOAT16
-from siamcorr.ops.operands import Form, Operands, Problem, Rows, Way
+from siamcorr.ops.operands import Form, Operands, Problem, Rows, Way, any_of
 from siamcorr.ops.planner import Plan, as_precision, forced_plan, plan
 from siamcorr.precision import in_full_precision
 from siamcorr.shapes import Correlation, Shape
@@ -157,7 +157,7 @@ class Correlator:
     def __call__(
         self,
         templates: Rows,
-        search: torch.Tensor,
+        search: Rows,
         template_index: Sequence[int],
         search_index: Sequence[int],
         *,
@@ -169,7 +169,7 @@ class Correlator:
         Args:
             templates: T of them, prepared if there is a ``form``: one tensor (T, ...), or a list, in which
                 each may lie elsewhere.
-            search: (S, C, H, W).
+            search: S of them: one tensor (S, C, H, W), or a list of contiguous ones.
             template_index: which template each of the B pairs takes.
             search_index: which search region each of them takes.
             gain: a finite number.
@@ -178,10 +178,12 @@ class Correlator:
         Raises:
             InvalidArgument: names ``bias``.
         """
-        offset = None if bias is None else as_offset(bias, self._outputs, search.device, self.dtype)
-        with in_full_precision(search.device):
+        device = any_of(search).device
+        offset = None if bias is None else as_offset(bias, self._outputs, device, self.dtype)
+        with in_full_precision(device):
             pairs = tuple(template_index), tuple(search_index)
-            operands = Operands(self.problem, self._dtype, templates, search.contiguous(), *pairs)
+            search = search.contiguous() if isinstance(search, torch.Tensor) else search
+            operands = Operands(self.problem, self._dtype, templates, search, *pairs)
             response = self._correlated(operands)
             if gain != 1:
                 response.mul_(gain)
@@ -196,7 +198,7 @@ class Correlator:
         if pairs_per_call is None or operands.pairs <= pairs_per_call * _TOLERATED_EXCESS:
             return compute(operands).contiguous()
         shape = operands.pairs, *self.problem.resolved.response
-        response = operands.search.new_empty(shape, dtype=self.dtype)
+        response = any_of(operands.search).new_empty(shape, dtype=self.dtype)
         step = ceil(operands.pairs / ceil(operands.pairs / pairs_per_call))
         for start in range(0, operands.pairs, step):
             stop = min(start + step, operands.pairs)

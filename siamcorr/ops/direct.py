@@ -5,18 +5,16 @@ It multiplies little more than is needed, builds nothing in between, and takes t
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterator
 from math import prod
 from typing import TypeAlias
 
 import torch
 
-from siamcorr.ops.kernel import Kernel, compiled, is_available
-from siamcorr.ops.operands import Operands, Problem, Way
+from siamcorr.ops.kernel import compiled, is_available
+from siamcorr.ops.operands import Operands, Problem, Way, any_of
 from siamcorr.ops.staging import is_staged, regions
+from siamcorr.ops.threads import parts_of, run, threads_worth
 from siamcorr.ops.tiles import LANES, MAX_UNROLLED, KernelShape
 
 __all__ = ["DIRECT", "can_compute", "computes_well"]
@@ -25,7 +23,6 @@ _LEAST_SHARE = 0.5  # of its speed on whole vectors that the columns of a respon
 _LEAST_TILE_ROWS = 4  # below it a vector is loaded for too few sums
 _LEAST_CELLS = 4  # of a template with many outputs: below it a matrix product loads less
 _PRODUCT_EXCESS = 1.2  # what a multiply-add of a matrix product takes longer, where it has many outputs
-_THREAD_MULTIPLY_ADDS = 4_000_000  # a tenth of a millisecond: what it is worth to wake a thread for
 
 _Call: TypeAlias = tuple[int, int, int, int, int, int]
 
@@ -54,15 +51,16 @@ def computes_well(problem: Problem) -> bool:
 
 def _compute(operands: Operands) -> torch.Tensor:
     problem = operands.problem
-    dtype = torch.bfloat16 if operands.search.dtype == torch.bfloat16 else torch.float32
+    some = any_of(operands.search)
+    dtype = torch.bfloat16 if some.dtype == torch.bfloat16 else torch.float32
     kernel = compiled(_shape(problem, is_bfloat16=dtype == torch.bfloat16))
-    response = operands.search.new_empty((operands.pairs, *problem.resolved.response), dtype=problem.dtype)
+    response = some.new_empty((operands.pairs, *problem.resolved.response), dtype=problem.dtype)
     if is_staged(operands, dtype):
         for calls in _pair_by_pair(operands, dtype, response):
-            _run(kernel, calls, _threads(problem, 1))
+            run(kernel, calls, _threads(problem, 1))
     else:
         calls = _at_once(operands, response) or _in_place(operands, response)
-        _run(kernel, calls, _threads(problem, operands.pairs))
+        run(kernel, calls, _threads(problem, operands.pairs))
     return response
 
 
@@ -70,7 +68,9 @@ def _at_once(operands: Operands, response: torch.Tensor) -> list[_Call]:
     """Return one call for all pairs, split for threads, or none if their operands do not lie in order."""
     problem, templates, search = operands.problem, operands.templates, operands.search
     (outputs, *_), groups, pairs = problem.resolved.weight, problem.resolved.groups, operands.pairs
-    if not isinstance(templates, torch.Tensor) or not _is_run(operands.template_index):
+    if not (isinstance(templates, torch.Tensor) and isinstance(search, torch.Tensor)):
+        return []
+    if not _is_run(operands.template_index):
         return []
     if _is_run(operands.search_index):
         a_group = outputs // groups
@@ -80,18 +80,17 @@ def _at_once(operands: Operands, response: torch.Tensor) -> list[_Call]:
         return []
     template, region = templates[operands.template_index[0]], search[operands.search_index[0]]
     addresses = template.data_ptr(), region.data_ptr(), response.data_ptr()
-    return [(*addresses, *part, a_group) for part in _parts(outputs * pairs, _threads(problem, pairs))]
+    return [(*addresses, *part, a_group) for part in parts_of(outputs * pairs, _threads(problem, pairs))]
 
 
 def _in_place(operands: Operands, response: torch.Tensor) -> list[_Call]:
     """Return the calls of all pairs, one for each thread that may help, where no region has to be staged."""
     (outputs, *_), groups = operands.problem.resolved.weight, operands.problem.resolved.groups
-    parts = _parts(outputs, _threads(operands.problem, operands.pairs))
-    search, answer = operands.search, response.data_ptr()
-    region_bytes, answer_bytes = search.nbytes // len(search), response.nbytes // operands.pairs
+    parts = parts_of(outputs, _threads(operands.problem, operands.pairs))
+    answer, answer_bytes = response.data_ptr(), response.nbytes // operands.pairs
     calls = []
     for template, region in zip(operands.template_index, operands.search_index, strict=True):
-        addresses = operands.templates[template].data_ptr(), search.data_ptr() + region * region_bytes, answer
+        addresses = operands.templates[template].data_ptr(), operands.search[region].data_ptr(), answer
         calls += [(*addresses, *part, outputs // groups) for part in parts]
         answer += answer_bytes
     return calls
@@ -100,7 +99,7 @@ def _in_place(operands: Operands, response: torch.Tensor) -> list[_Call]:
 def _pair_by_pair(operands: Operands, dtype: torch.dtype, response: torch.Tensor) -> Iterator[list[_Call]]:
     """Yield the calls of each pair, one for each thread that may help, good until the next."""
     (outputs, *_), groups = operands.problem.resolved.weight, operands.problem.resolved.groups
-    parts = _parts(outputs, _threads(operands.problem, operands.pairs))
+    parts = parts_of(outputs, _threads(operands.problem, operands.pairs))
     pairs = zip(operands.template_index, regions(operands, dtype, on_cache_line=False), response, strict=True)
     for template, region, answer in pairs:
         addresses = operands.templates[template].data_ptr(), region.data_ptr(), answer.data_ptr()
@@ -119,40 +118,7 @@ def _shape(problem: Problem, *, is_bfloat16: bool = False) -> KernelShape:
 def _threads(problem: Problem, pairs: int) -> int:
     """Return on how many threads to compute so many pairs: no more than torch would, and than is worth it."""
     multiply_adds = pairs * prod(problem.resolved.weight) * prod(problem.resolved.response[1:])
-    return max(1, min(torch.get_num_threads(), multiply_adds // _THREAD_MULTIPLY_ADDS))
-
-
-def _parts(outputs: int, threads: int) -> list[tuple[int, int]]:
-    """Split the outputs of a pair between threads.
-
-    >>> _parts(256, 3), _parts(1, 2)
-    ([(0, 85), (85, 170), (170, 256)], [(0, 1)])
-    """
-    parts = min(outputs, threads)
-    return [(outputs * part // parts, outputs * (part + 1) // parts) for part in range(parts)]
-
-
-def _run(kernel: Kernel, calls: Sequence[_Call], threads: int) -> None:
-    """Make the calls, shared out between so many threads, this one among them."""
-    mine, *others = (calls[first::threads] for first in range(min(threads, len(calls))))
-    waiting = [_pool().submit(_call, kernel, share) for share in others]
-    _call(kernel, mine)
-    for other in waiting:
-        other.result()
-
-
-def _call(kernel: Kernel, calls: Sequence[_Call]) -> None:
-    for call in calls:
-        kernel(*call)
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="siamcorr-direct")
-
-
-if hasattr(os, "register_at_fork"):  # the child has none of the pool's threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    return threads_worth(multiply_adds)
 
 
 DIRECT = Way("direct", _compute)

@@ -25,7 +25,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from siamcorr.ops.operands import Form, Operands, Problem, Way, empty_aligned, view_as_weight
+from siamcorr.ops.operands import Form, Operands, Problem, Way, any_of, empty_aligned, view_as_weight
 
 __all__ = ["FOURIER", "fast_length", "transform_size"]
 
@@ -83,7 +83,7 @@ def _compute(operands: Operands) -> torch.Tensor:
     problem = operands.problem
     outputs, rows, cols = problem.resolved.response
     (down, right), (_, width) = problem.correlation.stride, transform_size(problem)
-    response = operands.search.new_empty((operands.pairs, outputs, rows, cols), dtype=operands.dtype)
+    response = any_of(operands.search).new_empty((operands.pairs, outputs, rows, cols), dtype=operands.dtype)
     margins = _margins(problem)
     order = sorted(range(operands.pairs), key=operands.search_index.__getitem__)
     met = -1

@@ -38,6 +38,7 @@ from siamcorr.ops.operands import (
     Rows,
     Way,
     aligned,
+    any_of,
     empty_aligned,
     view_as_weight,
 )
@@ -53,7 +54,7 @@ def _compute(operands: Operands) -> torch.Tensor:
     plane = rows * cols
     left = _left_factors(problem, operands.templates, operands.template_index)
     right = regions(operands, operands.dtype, on_cache_line=True)
-    planes = empty_aligned((operands.pairs, outputs * h * w * plane), operands.search, operands.dtype)
+    planes = empty_aligned((operands.pairs, outputs * h * w * plane), any_of(operands.search), operands.dtype)
     products = planes.view(-1, groups, outputs // groups * h * w, plane).unbind()
     for template, region, product in zip(operands.template_index, right, products, strict=True):
         torch.bmm(left[template], region.view(groups, depth, plane), out=product)

@@ -2,10 +2,10 @@
 
 Rules:
 
-- Tensors here are checked and on one device. Search regions are contiguous, and so is each template.
+- Tensors here are checked and on one device. Each template is contiguous, and each search region.
 - Pairs are indices. A template that meets many search regions is held once; a way copies it only if it must.
-- Templates are one tensor, or a list of tensors that lie anywhere: what was prepared one by one is joined
-  without a copy.
+- Templates, and search regions too, are one tensor, or a list of tensors that lie anywhere: what was prepared
+  one by one, or came in one by one, is joined without a copy.
 - A way computes from :class:`Operands` alone. What it makes of a template first, and what can be kept, it
   says by a :class:`Form`.
 - A way that promises bits takes care of where its operands start in memory. The kernels below look at it, and
@@ -32,8 +32,10 @@ __all__ = [
     "Rows",
     "Way",
     "aligned",
+    "any_of",
     "empty_aligned",
     "gathered",
+    "is_aligned",
     "used_rows",
     "view_as_weight",
 ]
@@ -42,7 +44,7 @@ CACHE_LINE_BYTES = 64
 """Where operands start: also where torch starts every tensor on a CPU, and the widest vector of any."""
 
 Rows: TypeAlias = torch.Tensor | Sequence[torch.Tensor]
-"""Templates (T, ...), or T tensors (...)."""
+"""Samples (N, ...), or N tensors (...): templates or search regions."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ class Problem:
         """Rows and columns of a search region with its padding."""
         (pad_rows, pad_cols), (_, rows, cols) = self.correlation.padding, self.search
         return rows + 2 * pad_rows, cols + 2 * pad_cols
+
+    @cached_property
+    def meets_all_cells(self) -> bool:
+        """Whether each cell of a search region is multiplied by some cell of the template.
+
+        >>> [Problem(Correlation(dilation=d), (1, 2, 2), (1, 9, 9)).meets_all_cells for d in (4, 5)]
+        [True, False]
+        """
+        correlation, (_, rows, cols) = self.correlation, self.resolved.response
+        *_, h, w = self.resolved.weight
+        down, right = correlation.dilation
+        return correlation.stride == (1, 1) and (h == 1 or rows >= down) and (w == 1 or cols >= right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +111,14 @@ class Form:
 class Operands:
     """B pairs: template ``template_index[i]`` on search region ``search_index[i]`` is pair i.
 
-    ``templates`` are T, as stored or as the way prepared them, ``search`` is (S, C, H, W). ``dtype`` is what
-    the way computes in: stored templates have it already, search regions are converted by the way.
+    ``templates`` are T, as stored or as the way prepared them, ``search`` are S regions (C, H, W). ``dtype``
+    is what the way computes in: stored templates have it already, search regions are converted by the way.
     """
 
     problem: Problem
     dtype: torch.dtype
     templates: Rows
-    search: torch.Tensor
+    search: Rows
     template_index: tuple[int, ...]
     search_index: tuple[int, ...]
 
@@ -158,6 +172,11 @@ def view_as_weight(templates: torch.Tensor, problem: Problem) -> torch.Tensor:
     return templates.view(-1, *problem.resolved.weight)
 
 
+def any_of(rows: Rows) -> torch.Tensor:
+    """Return a tensor that has the dtype of all ``rows`` and lies on their device."""
+    return rows if isinstance(rows, torch.Tensor) else rows[0]
+
+
 def gathered(rows: Rows, index: Sequence[int]) -> torch.Tensor:
     """Return the ``rows`` that ``index`` names as one tensor: a view where they lie in order, else a copy."""
     if not isinstance(rows, torch.Tensor):
@@ -185,11 +204,14 @@ def used_rows(rows: torch.Tensor, index: tuple[int, ...]) -> tuple[torch.Tensor,
 
 def aligned(samples: torch.Tensor) -> torch.Tensor:
     """Return ``samples`` (N, ...), each one contiguous from a cache line on; copied only if they are not."""
+    return samples if is_aligned(samples) else empty_aligned(tuple(samples.shape), samples).copy_(samples)
+
+
+def is_aligned(samples: torch.Tensor) -> bool:
+    """Tell whether each of ``samples`` (N, ...) is contiguous from a cache line on."""
     size_bytes = prod(samples.shape[1:]) * samples.element_size()
-    is_aligned = size_bytes % CACHE_LINE_BYTES == samples.data_ptr() % CACHE_LINE_BYTES == 0
-    if is_aligned and samples.is_contiguous():
-        return samples
-    return empty_aligned(tuple(samples.shape), samples).copy_(samples)
+    starts = size_bytes % CACHE_LINE_BYTES == samples.data_ptr() % CACHE_LINE_BYTES == 0
+    return starts and samples.is_contiguous()
 
 
 def empty_aligned(

@@ -15,6 +15,7 @@ Rules:
 
 | a call of many templates on one search region | way | |
 |---|---|---|
+| direct by pair, 3 to 7 rows, undivided channels, less work | winograd | each output is a loop of its own |
 | undivided channels, less work than by matmul, or in bfloat16 | one search | it is never part of a batch |
 
 With precision ``bfloat16`` matmul and one search become matmul bfloat16 and one search bfloat16. Nothing else
@@ -37,6 +38,7 @@ from siamcorr.ops.matmul import MATMUL, MATMUL_BFLOAT16
 from siamcorr.ops.one_search import ONE_SEARCH, ONE_SEARCH_BFLOAT16, is_less_work
 from siamcorr.ops.operands import Problem, Way
 from siamcorr.ops.trick import TRICK
+from siamcorr.ops.winograd import WINOGRAD, can_filter, filter_pays
 
 __all__ = [
     "MAX_PRODUCT_BYTES",
@@ -87,7 +89,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """What the way is called: trick, direct, matmul, fft, one search, and what ends in bfloat16."""
+        """What the way is called: trick, direct, matmul, fft, winograd, one search, or ending in bfloat16."""
         return self.way.name
 
     @property
@@ -109,6 +111,8 @@ def plan(problem: Problem, *, precision: str = "float32", one_search: bool = Fal
     if forced_plan() == "trick":
         return Plan(TRICK, None, f"{PLAN_VARIABLE}=trick")
     by_pair = _by_shape(problem, precision)
+    if one_search and _may_be_filtered(by_pair.way, precision) and can_filter(problem):
+        return Plan(WINOGRAD, None, "many templates, one search region: fewer multiplications")
     if one_search and problem.resolved.groups == 1 and (by_pair.way, precision) in _PAIRS_AND_PRECISION:
         at_once = ONE_SEARCH_BFLOAT16 if precision == "bfloat16" else ONE_SEARCH
         return Plan(at_once, None, "many templates, one search region, undivided channels")
@@ -118,6 +122,8 @@ def plan(problem: Problem, *, precision: str = "float32", one_search: bool = Fal
 def one_search_pays(problem: Problem, templates: int, precision: str = "float32") -> bool:
     """Tell whether a call of so many templates on one search region is better not computed as pairs."""
     way = _by_shape(problem, precision).way
+    if _may_be_filtered(way, precision):
+        return filter_pays(problem, templates)
     excess = _PAIRS_AND_PRECISION.get((way, precision))
     cells = prod(problem.padded if way is not DIRECT else problem.resolved.response[1:])
     return excess is not None and is_less_work(problem, templates, pair_cells=excess * cells)
@@ -144,6 +150,10 @@ def as_precision(precision: object) -> str:
     if not isinstance(precision, str) or precision not in PRECISIONS:
         raise InvalidArgument.found("precision", repr(precision)[:80], "float32 or bfloat16")
     return precision
+
+
+def _may_be_filtered(by_pair: Way, precision: str) -> bool:
+    return by_pair is DIRECT and precision == "float32"
 
 
 def _by_shape(problem: Problem, precision: str) -> Plan:

@@ -6,29 +6,29 @@ while the way reads it: a whole batch that is padded or converted is written to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
-from siamcorr.ops.operands import Operands, aligned, empty_aligned
+from siamcorr.ops.operands import CACHE_LINE_BYTES, Operands, Rows, any_of, empty_aligned, is_aligned
 
 __all__ = ["is_staged", "regions"]
 
 
 def is_staged(operands: Operands, dtype: torch.dtype) -> bool:
     """Tell whether a region is good only until the next one."""
-    return operands.problem.correlation.padding != (0, 0) or operands.search.dtype != dtype
+    return operands.problem.correlation.padding != (0, 0) or any_of(operands.search).dtype != dtype
 
 
 def regions(operands: Operands, dtype: torch.dtype, *, on_cache_line: bool) -> Iterator[torch.Tensor]:
     """Yield the search region (C, H, W) of each pair with its padding, in ``dtype``."""
     problem, search = operands.problem, operands.search
-    if not is_staged(operands, dtype) and (not on_cache_line or aligned(search) is search):
-        views = search.flatten().view(-1, *problem.search).unbind()
+    if not is_staged(operands, dtype) and (not on_cache_line or _are_aligned(search)):
+        views = _views(operands)
         yield from (views[region] for region in operands.search_index)
         return
     (top, left), (channels, rows, cols) = problem.correlation.padding, problem.search
-    staged = empty_aligned((1, channels, *problem.padded), search, dtype)[0].zero_()
+    staged = empty_aligned((1, channels, *problem.padded), any_of(search), dtype)[0].zero_()
     inside = staged[:, top : top + rows, left : left + cols]
     last = -1
     for region in operands.search_index:
@@ -36,3 +36,17 @@ def regions(operands: Operands, dtype: torch.dtype, *, on_cache_line: bool) -> I
             inside.copy_(search[region])
             last = region
         yield staged
+
+
+def _are_aligned(search: Rows) -> bool:
+    if isinstance(search, torch.Tensor):
+        return is_aligned(search)
+    return not any(region.data_ptr() % CACHE_LINE_BYTES for region in search)
+
+
+def _views(operands: Operands) -> Sequence[torch.Tensor] | dict[int, torch.Tensor]:
+    """Return regions by index, of plain strides: along axes of size 1 a contiguous tensor may have others."""
+    search, shape = operands.search, operands.problem.search
+    if isinstance(search, torch.Tensor):
+        return search.flatten().view(-1, *shape).unbind()
+    return {region: search[region].flatten().view(shape) for region in set(operands.search_index)}

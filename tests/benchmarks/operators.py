@@ -18,6 +18,7 @@ from siamcorr.ops.fourier import FOURIER
 from siamcorr.ops.matmul import MATMUL
 from siamcorr.ops.operands import Problem
 from siamcorr.ops.trick import TRICK
+from siamcorr.ops.winograd import WINOGRAD, can_filter
 from siamcorr.ops.xcorr import correlate
 from siamcorr.shapes import Correlation
 
@@ -101,8 +102,15 @@ def naive_pairs() -> Iterator[Row]:
 
 
 def naive_shared_search() -> Iterator[Row]:
-    """Row b."""
-    yield _against_trick("b", "naive, 32 templates on one search region", 40, *_pairs(*SIAMFC, 32, 1))
+    """Row b; and beside it with templates that were prepared before, as a server's are."""
+    template, search = _pairs(*SIAMFC, 32, 1)
+    call = partial(xcorr, template, search)
+    slow = partial(_by_trick, call)
+    timed = race(slow, call, turns=TURNS)
+    prepared = prepare(template, SIAMFC[1], one_search=True)
+    ahead = race(slow, partial(xcorr, prepared, search), turns=TURNS)
+    note = f"{_note(timed)}, by {prepared.plan.name}; {ahead.ratio:.1f}x with prepared templates"
+    yield Row("b", "naive, 32 templates on one search region", timed.ratio, 40, note)
 
 
 def naive_shared_template() -> Iterator[Row]:
@@ -179,8 +187,8 @@ def accuracy() -> Iterator[Row]:
         ways = [TRICK, FOURIER]
         if kind != "depthwise" and max(template) < 100:
             ways.append(MATMUL)
-        if can_compute(Problem(correlation, template, search)):
-            ways.append(DIRECT)
+        problem = Problem(correlation, template, search)
+        ways += [way for way, can in ((DIRECT, can_compute), (WINOGRAD, can_filter)) if can(problem)]
         for way in ways:
             error = float((correlate(z, x, correlation, way=way) - exact).norm() / exact.norm())
             worst = max(

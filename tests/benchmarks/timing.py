@@ -37,6 +37,8 @@ class Row:
 
 def race(slow: Callable[[], object], fast: Callable[[], object], *, turns: int, turn_s: float = 0.05) -> Pair:
     """Time two ways in turns, each for about ``turn_s`` a turn, after one turn that does not count."""
+    for way in (slow, fast):
+        way()  # which may have to compile
     calls = [max(1, int(turn_s / _seconds(way, 1))) for way in (slow, fast)]
     times = [
         (_seconds(slow, calls[0]), _seconds(fast, calls[1])) if turn % 2 else _swapped(slow, fast, calls)

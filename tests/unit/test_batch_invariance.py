@@ -20,10 +20,12 @@ from siamcorr.ops.fourier import FOURIER
 from siamcorr.ops.matmul import MATMUL, MATMUL_BFLOAT16
 from siamcorr.ops.operands import Problem, Way
 from siamcorr.ops.planner import PRECISIONS
+from siamcorr.ops.winograd import WINOGRAD, can_filter
 from siamcorr.ops.xcorr import correlate
 from siamcorr.shapes import KINDS, Correlation, resolve
 
-WAYS = (DIRECT, DIRECT, MATMUL, MATMUL_BFLOAT16, FOURIER)
+WAYS = (DIRECT, DIRECT, MATMUL, MATMUL_BFLOAT16, FOURIER, WINOGRAD)
+COMPILED = {DIRECT: can_compute, WINOGRAD: can_filter}
 NEIGHBOURS = (torch.nan, torch.inf, 0.0, 1e38, 1e-42)
 
 
@@ -146,7 +148,7 @@ def calls(draw: st.DrawFn) -> Call:
     )
     way = draw(st.sampled_from([None, None, None, *WAYS]))
     problem = Problem(Correlation(kind, **chosen), (*stored, *template), search)
-    if way is DIRECT and not (can_compute(problem) and dtype != torch.float64 and groups is None):
+    if way in COMPILED and not (COMPILED[way](problem) and dtype != torch.float64 and groups is None):
         way = None
     return Call(
         kind,
@@ -196,11 +198,13 @@ def test_any_call_gives_the_same_bits_in_any_batch(count: int) -> None:
         Call("pixelwise", (96, 8, 8), (96, 16, 16), {}, batch=33),
         Call("naive", (64, 15, 15), (64, 16, 16), {}, batch=5),
         Call("naive", (256, 6, 6), (256, 22, 22), {}, batch=64, precision="bfloat16"),
+        Call("naive", (256, 6, 6), (256, 22, 22), {}, batch=9, way=WINOGRAD),
+        Call("upchannel", (320, 4, 4), (32, 20, 20), {"k": 10}, batch=5, way=WINOGRAD),
         Call("naive", (32, 17, 17), (32, 49, 49), {}, batch=5, dtype=torch.bfloat16, precision="bfloat16"),
         Call("depthwise", (16, 127, 127), (16, 255, 255), {}, batch=3),
         Call("naive", (3, 63, 63), (3, 127, 127), {"padding": 2, "stride": 2}, batch=5),
     ],
-    ids=lambda call: f"{call.kind} {call.template[1:]}",
+    ids=lambda call: f"{call.kind} {call.template[1:]} {call.way.name if call.way else ''}",
 )
 def test_at_the_sizes_of_trackers_too(call: Call) -> None:
     with threads(1):

@@ -14,9 +14,10 @@ from siamcorr.ops.fourier import FOURIER
 from siamcorr.ops.kernel import is_available
 from siamcorr.ops.matmul import MATMUL, MATMUL_BFLOAT16
 from siamcorr.ops.one_search import ONE_SEARCH, ONE_SEARCH_BFLOAT16
-from siamcorr.ops.operands import Operands, Way
+from siamcorr.ops.operands import Operands, Problem, Way
 from siamcorr.ops.reference import REFERENCE
 from siamcorr.ops.trick import TRICK
+from siamcorr.ops.winograd import WINOGRAD, can_filter
 from siamcorr.ops.xcorr import correlate
 from siamcorr.shapes import Correlation
 
@@ -83,6 +84,9 @@ TRACKERS = [
 ]
 
 
+HEIGHTS = [Case("naive", (70, h, 3), (70, rows, 17)) for h in range(3, 8) for rows in (h, 12, 23, 51)]
+"""Templates of all heights that have fewer multiplications, on some tiles and on one."""
+
 Pairs: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -100,7 +104,7 @@ def operands(case: Case, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor
 @functools.cache
 def expected(name: str, dtype: torch.dtype, pairs: Pairs) -> torch.Tensor:
     """Return the reference's responses, computed once for all ways."""
-    case = next(case for case in [*CASES, *TRACKERS] if str(case) == name)
+    case = next(case for case in [*CASES, *TRACKERS, *HEIGHTS] if str(case) == name)
     return correlate(*operands(case, dtype), pairs=pairs, way=REFERENCE)
 
 
@@ -141,6 +145,20 @@ def test_a_way_agrees_at_the_sizes_of_trackers(way: Way | None, case: Case) -> N
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 def test_code_that_is_compiled_for_the_shape_agrees(case: Case, dtype: torch.dtype) -> None:
     assert error_of(DIRECT, case, dtype) < BOUNDS[dtype]
+
+
+FILTERED = [
+    case
+    for case in [*CASES, *TRACKERS, *HEIGHTS]
+    if can_filter(Problem(Correlation(case.kind, **case.settings), case.template, case.search))
+]
+
+
+@pytest.mark.parametrize("case", FILTERED, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_fewer_multiplications_agree(case: Case, dtype: torch.dtype) -> None:
+    for pairs in (((1, 0, 2), (1, 1, 0)), ((2, 0, 1, 2, 1), (0, 0, 0, 0, 0))):
+        assert error_of(WINOGRAD, case, dtype, pairs) < BOUNDS[dtype]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind != "depthwise"], ids=str)
