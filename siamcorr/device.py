@@ -1,10 +1,9 @@
 """Where tensors are computed, and the way there and back. All that only CUDA has is in this file.
 
 Rules:
-- Arrays go up in one copy, from wherever they lie (a message's payload, say) into one staging batch. Who has
-  to look at them does so array by array, while what was copied is in the cache.
-- On the CPU a single array that nobody is going to write to stays where it is, if it is aligned: a copy of
-  1 MiB costs more than itself, because it takes the place of all else in a core's cache.
+- Arrays go up in one copy, from wherever they lie (a message's payload, say) into one staging batch.
+- On the CPU arrays that nobody is going to write to stay where they are, each by itself, if they are aligned:
+  a copy of 1 MiB costs more than itself, because it takes the place of all else in a core's cache.
 - On CUDA the staging batch is page-locked, so that the copy to the device is asynchronous, and so is the way
   back. torch's host allocator keeps a page-locked block until the copies from it are over.
 - :meth:`Device.settle` waits for the device; on the CPU there is nothing to wait for.
@@ -12,7 +11,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -68,34 +68,31 @@ class Device:
         """Compute on ``torch_device``."""
         self.torch_device = torch_device
 
-    def upload(
-        self,
-        arrays: Sequence[Array],
-        look_at: Callable[[torch.Tensor], object] | None = None,
-        *,
-        may_share: bool = False,
-    ) -> torch.Tensor:
-        """Stack ``arrays``, all of one shape and dtype, into a tensor (N, *shape) on the device.
-
-        ``look_at`` is shown each of them in host memory. The tensor is new; with ``may_share`` it may be an
-        array itself, and is not to be written to.
+    def upload(self, arrays: Sequence[Array]) -> torch.Tensor:
+        """Stack ``arrays``, all of one shape and dtype, into a new tensor (N, *shape) on the device.
 
         >>> Device(torch.device("cpu")).upload([np.zeros((2, 3), np.float16)] * 4).shape
         torch.Size([4, 2, 3])
         """
         first = arrays[0]
         dtype = _torch_dtype(first.dtype)
-        if may_share and len(arrays) == 1 and (seen := self._seen(first, dtype)) is not None:
-            if look_at is not None:
-                look_at(seen)
-            return seen[None]
         staging = self._host_memory((len(arrays), *first.shape), dtype)
         rows = _raw(staging)
         for index, array in enumerate(arrays):
             rows[index] = array.view(np.int16) if dtype is torch.bfloat16 else array
-            if look_at is not None:
-                look_at(staging[index])
         return self._to_device(staging)
+
+    def upload_to_read(self, arrays: Sequence[Array]) -> torch.Tensor | list[torch.Tensor]:
+        """Return what is not to be written to: a tensor (N, *shape) as :meth:`upload`, or N tensors (*shape).
+
+        Each of these may be an array itself, which it keeps alive.
+
+        >>> array = np.zeros((2, 3), np.float32)
+        >>> [seen] = Device(torch.device("cpu")).upload_to_read([array])
+        >>> seen.data_ptr() == array.ctypes.data
+        True
+        """
+        return [self._seen(array) for array in arrays]
 
     def download(self, tensor: torch.Tensor) -> npt.NDArray[Any]:
         """Return a tensor that nobody else holds as an array."""
@@ -109,14 +106,13 @@ class Device:
         """Return what tensors take on the device by torch's own count, in bytes; None where it keeps none."""
         return None
 
-    def _seen(self, array: Array, dtype: torch.dtype) -> torch.Tensor | None:
-        """Return an array as a tensor in the same memory, where that can be."""
-        if not (array.flags.aligned and array.flags.c_contiguous):
-            return None
-        try:
-            return from_dlpack(array.view(np.int16) if dtype is torch.bfloat16 else array).view(dtype)
-        except BufferError:  # numpy and torch of before 2025 cannot say that it is only to be read
-            return None
+    def _seen(self, array: Array) -> torch.Tensor:
+        """Return an array as a tensor in the same memory, or where that cannot be, a copy."""
+        dtype = _torch_dtype(array.dtype)
+        if array.flags.aligned and array.flags.c_contiguous:
+            with suppress(BufferError):  # numpy and torch of before 2025 cannot say that it may only be read
+                return from_dlpack(array.view(np.int16) if dtype is torch.bfloat16 else array).view(dtype)
+        return self.upload([array])[0]
 
     def _host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype)
@@ -126,8 +122,8 @@ class Device:
 
 
 class _Cuda(Device):
-    def _seen(self, array: Array, dtype: torch.dtype) -> None:
-        return None
+    def upload_to_read(self, arrays: Sequence[Array]) -> torch.Tensor:
+        return self.upload(arrays)
 
     def download(self, tensor: torch.Tensor) -> npt.NDArray[Any]:
         landing = self._host_memory(tuple(tensor.shape), tensor.dtype)

@@ -3,6 +3,8 @@
 Rules:
 - An answer does not depend on its neighbours: a call's is the same to the bit in any batch.
 - A task whose features are not finite fails alone: the others of its batch are launched again without it.
+- Features that all take part in a response are finite if it is: no product or sum makes a NaN or an infinity
+  finite again. So what is looked at is the response, which is smaller, and features only where it is not.
 - What follows from a key is kept for the next launch of it, if its head is small: callers send the heads.
 - The device is waited for before the clock is read, so that a stage's time is its own.
 """
@@ -18,7 +20,6 @@ from itertools import accumulate, islice
 from math import isfinite
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 
 from siamcorr.answers import Response, Template, Timings
@@ -29,6 +30,7 @@ from siamcorr.embed import Model, network_of
 from siamcorr.errors import InternalError, InvalidArgument, SiamcorrError
 from siamcorr.ops import batched_peaks
 from siamcorr.ops.kernel import Compilations, compilations
+from siamcorr.ops.operands import Rows
 from siamcorr.passes import Pass
 from siamcorr.peaks import Peak
 from siamcorr.prepared_templates import PreparedTemplates
@@ -156,16 +158,20 @@ class Launcher:
         """Return what came of each task, or why nothing did."""
         watch, pairs = _Watch(self._clock, self._device), sum(task.size for task in tasks)
         regions = [region for task in tasks for region in task.regions]
-        search, finite = self._upload(regions, may_share=key.model is None)  # a model might write to crops
-        watch.stop("copy_s")
-        if not all(finite):
-            return self._without_refused(key, tasks, finite)
-        if key.model is not None:
-            search = self._models[key.model].search(search)[key.tensor]
+        search: Rows
+        if key.model is None:
+            search = self._device.upload_to_read(regions)
+            watch.stop("copy_s")
+        else:
+            crops = self._device.upload(regions)
+            watch.stop("copy_s")
+            search = self._models[key.model].search(crops)[key.tensor]
             watch.stop("embed_s")
         is_small = tasks[0].load.shared_bytes <= _MAX_PASS_BYTES
         chosen = self._kept_pass(key) if is_small else self._new_pass(key)
         response = self._responses(chosen, key, tasks, search)
+        if key.model is None and not all(finite := self._finite(chosen, search, response)):
+            return self._without_refused(key, tasks, finite)
         output = key.epilogue.output
         peaks = batched_peaks(response, output.top_k) if output.kind != "map" else [()] * pairs
         watch.stop("compute_s")
@@ -180,10 +186,10 @@ class Launcher:
         ]
 
     def _responses(
-        self, chosen: Pass, key: CorrelateKey, tasks: Sequence[CorrelateTask], search: torch.Tensor
+        self, chosen: Pass, key: CorrelateKey, tasks: Sequence[CorrelateTask], search: Rows
     ) -> torch.Tensor:
         if len(tasks) > 1 and key.one_search:  # what is computed together is a call, not a batch
-            each = zip(tasks, search.unbind(), strict=True)
+            each = zip(tasks, search, strict=True)
             return torch.cat([self._responses(chosen, key, [task], region[None]) for task, region in each])
         leases = [lease for task in tasks for lease in task.leases]
         rows = self._prepared.rows(leases, key.tensor, chosen.correlator)
@@ -204,23 +210,19 @@ class Launcher:
     def _template_tensors(self, task: TemplateTask) -> list[dict[str, torch.Tensor]]:
         """Return the named tensors of each template, on the device."""
         if task.key.model is not None:
-            crops, _ = self._upload(task.crops)
-            made = self._models[task.key.model].templates(crops)
+            made = self._models[task.key.model].templates(self._device.upload(task.crops))
             return [{name: tensors[index] for name, tensors in made.items()} for index in range(task.count)]
         tensors = {}
         for name, array in task.features.items():
-            uploaded, finite = self._upload([array])
-            if not all(finite):
+            [tensors[name]] = self._device.upload([array])
+            if self._check_finite and not _is_finite(tensors[name]):
                 raise _not_finite("features" if name == DEFAULT_TENSOR else f"features[{name!r}]")
-            tensors[name] = uploaded[0]
         return [tensors]
 
-    def _upload(self, arrays: Sequence[Array], *, may_share: bool = False) -> tuple[torch.Tensor, list[bool]]:
-        """Return arrays as a batch on the device, and whether each is finite, where that is asked."""
-        finite: list[bool] = []
-        is_asked = self._check_finite and arrays[0].dtype != np.uint8
-        look_at = (lambda array: finite.append(_is_finite(array))) if is_asked else None
-        return self._device.upload(arrays, look_at, may_share=may_share), finite
+    def _finite(self, chosen: Pass, search: Rows, response: torch.Tensor) -> list[bool]:
+        """Tell of each search region whether it is finite: of none where all are, or where nobody asks."""
+        is_told = chosen.correlator.problem.meets_all_cells and _is_finite(response)
+        return [] if is_told or not self._check_finite else [_is_finite(region) for region in search]
 
     def _without_refused(
         self, key: CorrelateKey, tasks: Sequence[CorrelateTask], finite: Sequence[bool]
@@ -273,12 +275,12 @@ def _joined_pairs(tasks: Sequence[CorrelateTask]) -> tuple[Sequence[int], Sequen
     return templates, searches
 
 
-def _is_finite(features: torch.Tensor) -> bool:
+def _is_finite(numbers: torch.Tensor) -> bool:
     """Tell whether all numbers are finite.
 
     Their sum is finite only if they are: one fast pass. Where it is not, it may have overflowed.
     """
-    return isfinite(features.sum(dtype=torch.float32)) or bool(features.isfinite().all())
+    return isfinite(numbers.sum(dtype=torch.float32)) or bool(numbers.isfinite().all())
 
 
 def _not_finite(field: str) -> InvalidArgument:

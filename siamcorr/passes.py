@@ -50,7 +50,7 @@ class Pass:
     def __call__(
         self,
         templates: Rows,
-        search: torch.Tensor,
+        search: Rows,
         template_index: Sequence[int],
         search_index: Sequence[int],
     ) -> torch.Tensor:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,7 +32,7 @@ __all__ = ["NEIGHBOURS", "Peak", "check_peaks_input", "exclusion_radius", "find_
 
 Map: TypeAlias = npt.NDArray[np.float64]
 
-_FEW_CELLS = 32  # below it Python adds them faster than numpy does
+_FEW_CELLS = 16  # below it Python adds them faster than numpy does
 
 NEIGHBOURS = tuple((row, col) for row in (-1, 0, 1) for col in (-1, 0, 1) if (row, col) != (0, 0))
 """The eight offsets of a 3x3 neighbourhood, in row-major order: the first four precede the cell."""
@@ -69,7 +70,7 @@ def find_peaks(response_map: npt.NDArray[Any], *, top_k: int = 1) -> tuple[Peak,
     """
     if not isinstance(response_map, np.ndarray):
         raise InvalidArgument.found("response_map", type(response_map).__name__, "an array")
-    check_peaks_input(response_map.shape, str(response_map.dtype), top_k, axes=3)
+    check_peaks_input(response_map.shape, _name_of(response_map.dtype), top_k, axes=3)
     ranked = _best_cell(response_map) if top_k == 1 else _ranked_candidates(response_map, top_k)
     if not ranked:
         return (Peak(0.0, 0.0, float(response_map[0, 0, 0]), 0.0),)
@@ -115,6 +116,11 @@ def sidelobe_ratio(score: float, mean: float, variance: float) -> float:
     return ratio if math.isfinite(ratio) else 0.0
 
 
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return str(dtype)
+
+
 def _best_cell(response_map: npt.NDArray[Any]) -> list[tuple[int, int, int]]:
     """Return the first of the highest cells, which is always a peak, without looking at neighbours."""
     values = response_map
@@ -143,14 +149,10 @@ def _ranked_candidates(response_map: npt.NDArray[Any], top_k: int) -> list[tuple
 
 
 def _measure(plane: npt.NDArray[Any], row: int, col: int, channel: int) -> Peak:
-    values = plane.astype(np.float64)
-    return Peak(
-        row=row + _vertex(values[:, col], row),
-        col=col + _vertex(values[row], col),
-        score=float(values[row, col]),
-        psr=sidelobe_ratio(float(values[row, col]), *_sidelobe(values, row, col)),
-        channel=channel,
-    )
+    values = np.array(plane, np.float64, order="C")
+    score = values.item(row, col)
+    sub_row, sub_col = row + _vertex(values[:, col], row), col + _vertex(values[row], col)
+    return Peak(sub_row, sub_col, score, sidelobe_ratio(score, *_sidelobe(values, row, col)), channel)
 
 
 def _vertex(line: Map, at: int) -> float:
@@ -168,31 +170,42 @@ def _vertex(line: Map, at: int) -> float:
 
 
 def _sidelobe(values: Map, row: int, col: int) -> tuple[float, float]:
-    """Return the sidelobe's mean and variance, (0, 0) where they are not defined."""
+    """Return the sidelobe's mean and variance, (0, 0) where they are not defined. ``values`` are used up.
+
+    A step costs more than what it does to a small map, so there are few, and no cell is picked by a mask.
+    """
     radius = exclusion_radius(*values.shape)
-    outside = np.ones(values.shape, bool)
-    outside[max(0, row - radius) : row + radius + 1, max(0, col - radius) : col + radius + 1] = False
-    sidelobe = values[outside]
-    if sidelobe.size == 0:
+    top, left = max(0, row - radius), max(0, col - radius)
+    square = values[top : row + radius + 1, left : col + radius + 1]
+    cells = values.size - square.size
+    if cells == 0:
         return 0.0, 0.0
-    least, most = float(sidelobe.min()), float(sidelobe.max())  # a NaN is both
+    square[...] = values[0, 0] if top > 0 or left > 0 else values[-1, -1]  # a cell outside of it
+    least, most = float(values.min()), float(values.max())  # a NaN is both
     if not (math.isfinite(least) and math.isfinite(most) and least < most):
         return 0.0, 0.0
-    mean = _sum(np.where(outside, values, 0.0)) / sidelobe.size
-    variance = _sum(np.where(outside, (values - mean) ** 2, 0.0)) / sidelobe.size
-    return mean, variance
+    square[...] = 0.0
+    mean = _sum(values.flatten()) / cells
+    values -= mean
+    values *= values
+    square[...] = 0.0
+    return mean, _sum(values.ravel()) / cells
 
 
-def _sum(values: Map) -> float:
-    """Add all cells by folding the second half onto the first: an order that any array library can repeat."""
-    flat = values.flatten()
-    while flat.size > _FEW_CELLS:
-        half = (flat.size + 1) // 2
-        flat[: flat.size - half] += flat[half:]
-        flat = flat[:half]
-    few = flat.tolist()
-    while len(few) > 1:
-        half = (len(few) + 1) // 2
-        folded = [here + there for here, there in zip(few, few[half:], strict=False)]
-        few = folded + few[len(folded) : half]
+def _sum(flat: Map) -> float:
+    """Add all cells (n,) by folding the second half onto the first: an order that any array library can
+    repeat. They are used up.
+    """
+    size = flat.size
+    while size > _FEW_CELLS:
+        half = (size + 1) // 2
+        first = flat[: size - half]
+        first += flat[half:size]
+        size = half
+    few = flat[:size].tolist()
+    while size > 1:
+        half = (size + 1) // 2
+        for at in range(size - half):
+            few[at] += few[half + at]
+        size = half
     return float(few[0])

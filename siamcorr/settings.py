@@ -81,7 +81,7 @@ class EngineSettings:
         max_image_pixels: bound of an image's width times height.
         max_multiply_adds: bound of one call's work, with that of networks on its crops. One CPU core does
             some ten thousand million a second, and what is launched cannot be stopped.
-        check_finite: refuse features with NaN or infinity. It costs one reading pass over them.
+        check_finite: refuse features with NaN or infinity. It costs one reading pass over the response.
         decode_threads: threads that decode images and cut out crops.
         model_threads: threads that share the crops of a launch where a network runs on the CPU: all cores if
             nothing is said.

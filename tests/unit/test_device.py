@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 import ml_dtypes
 import numpy as np
@@ -51,21 +52,40 @@ def test_what_went_up_is_a_copy_even_of_what_nobody_may_write_to(dtype: Any) -> 
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
-def test_a_single_array_that_nobody_writes_to_may_stay_where_it_is(dtype: Any) -> None:
-    array = np.frombuffer(np.arange(6).astype(dtype).tobytes(), dtype).reshape(2, 3)
-    seen: list[torch.Tensor] = []
-    shared = CPU.upload([array], seen.append, may_share=True)
-    assert shared.data_ptr() == seen[0].data_ptr() == array.ctypes.data
-    assert shared.float().flatten().tolist() == [0, 1, 2, 3, 4, 5]
+def test_arrays_that_nobody_writes_to_stay_where_they_are(dtype: Any) -> None:
+    arrays = [np.frombuffer(np.arange(6).astype(dtype).tobytes(), dtype).reshape(2, 3) for _ in range(2)]
+    shared = CPU.upload_to_read(arrays)
+    assert [one.data_ptr() for one in shared] == [array.ctypes.data for array in arrays]
+    assert [one.float().tolist() for one in shared] == [[[0, 1, 2], [3, 4, 5]]] * 2
+
+
+def test_an_array_that_is_read_where_it_lies_lives_as_long_as_its_tensor() -> None:
+    array = np.ones((2, 3), np.float32)
+    alive = ref(array)
+    [shared] = CPU.upload_to_read([array])
+    del array
+    assert alive() is not None
+    del shared
+    assert alive() is None
 
 
 @pytest.mark.parametrize("offset", [1, 2, 3])
-def test_an_array_that_is_not_aligned_is_copied(offset: int) -> None:
+def test_an_array_that_is_not_aligned_is_copied_and_its_neighbour_is_not(offset: int) -> None:
     data = bytes(offset) + np.arange(6, dtype=np.float32).tobytes()
-    array = np.frombuffer(memoryview(data)[offset:], np.float32)
-    uploaded = CPU.upload([array], may_share=True)
-    assert uploaded.data_ptr() != array.ctypes.data
-    assert uploaded.tolist() == [[0, 1, 2, 3, 4, 5]]
+    arrays = [np.frombuffer(memoryview(data)[offset:], np.float32), np.arange(6, dtype=np.float32)]
+    copied, shared = CPU.upload_to_read(arrays)
+    assert copied.data_ptr() != arrays[0].ctypes.data
+    assert shared.data_ptr() == arrays[1].ctypes.data
+    assert copied.tolist() == shared.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [*ARRAY_DTYPES, "uint8"])
+def test_arrays_are_read_as_they_look(dtype: str, layout: str) -> None:
+    array = in_layout(np.arange(24).reshape(2, 3, 4).astype(ARRAY_DTYPES.get(dtype, np.uint8)), layout)
+    [seen] = CPU.upload_to_read([array])
+    assert seen.is_contiguous()
+    np.testing.assert_array_equal(seen.float().numpy(), array.astype(np.float32))
 
 
 def test_bits_that_are_no_numbers_go_up_unchanged() -> None:
@@ -81,10 +101,3 @@ def test_what_comes_down_is_in_c_order(dtype: torch.dtype) -> None:
     assert array.flags.c_contiguous
     np.testing.assert_array_equal(array, tensor.T.float().numpy())
     CPU.settle()
-
-
-def test_each_array_can_be_looked_at_as_it_goes_up() -> None:
-    arrays = [np.full((2, 3), value, np.float32) for value in (1.0, 2.0)]
-    seen: list[torch.Tensor] = []
-    uploaded = CPU.upload(arrays, seen.append)
-    assert torch.equal(torch.stack(seen), uploaded)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from gates import PATIENCE_S, held
 from servers import RunningServer, Stubs, serving
@@ -33,14 +32,14 @@ class Reader:
 
     @contextmanager
     def hold(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        upload = Device.upload
+        upload = Device.upload_to_read
 
-        def held(device: Device, arrays: list[Array], *look_at: Any, **may: Any) -> torch.Tensor:
+        def held(device: Device, arrays: list[Array]) -> Any:
             self.entered.set()
             assert self.opened.wait(PATIENCE_S)
-            return upload(device, arrays, *look_at, **may)
+            return upload(device, arrays)
 
-        monkeypatch.setattr(Device, "upload", held)
+        monkeypatch.setattr(Device, "upload_to_read", held)
         try:
             yield
         finally:
