@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
 
-from siamcorr_load.processes import process, receive
+from deaf import deaf_to, tell_mask
+from siamcorr_load.processes import process
 
 PATIENCE_S = 30.0
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -19,24 +19,13 @@ SIGNALS = {signal.SIGINT, signal.SIGTERM}
 FIRST = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from test_load_processes import deaf_to
+from deaf import deaf_to
 print(*sorted(deaf_to()))
 """
 
 
-def tell_mask(pipe: Connection) -> None:
-    """Be a process that says which signals it does not hear."""
-    pipe.send(signal.pthread_sigmask(signal.SIG_BLOCK, []))
-
-
-def deaf_to() -> set[int]:
-    """Return which signals a process does not hear."""
-    with process(tell_mask) as pipe:
-        return {int(number) for number in receive(pipe, PATIENCE_S)}
-
-
 def test_the_first_process_of_a_program_and_later_ones_hear_neither_ctrl_c_nor_sigterm() -> None:
-    command = [sys.executable, "-c", FIRST, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", FIRST, str(Path(__file__).parents[1])]
     first = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
     assert {int(number) for number in first.split()} == deaf_to() == SIGNALS
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & SIGNALS
