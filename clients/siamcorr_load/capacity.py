@@ -20,7 +20,7 @@ Rules:
 The search says itself when its answer cannot be trusted: a wrong answer was given; there was no time to learn
 the limit, or the search was cut short; nothing was answered at the end; the generators were what gave out
 first; most windows fell into stalls of the machine, or into slow times; other programs took its processors;
-whole trials were slow beside others; windows away from the line contradict the answer; or the server itself
+many trials were slow; windows away from the line contradict the answer; or the server itself
 paused at loads that it can carry.
 
 Rejected: reading the capacity off an overloaded server's throughput. It answers more requests than it answers

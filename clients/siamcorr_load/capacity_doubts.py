@@ -9,7 +9,7 @@ from siamcorr_load.others import are_in_the_way, most
 from siamcorr_load.results import CapacityPoint, Window
 from siamcorr_load.verdict import BUSY, MAX_LATE_SHARE
 from siamcorr_load.windows import is_clear, is_in_time, proves
-from siamcorr_load.yardstick import MOST_SLOW, slow_throughout
+from siamcorr_load.yardstick import MOST_SLOW, slow_ones
 
 __all__ = ["doubts", "generator_was_late", "notes"]
 
@@ -43,9 +43,9 @@ def doubts(points: Sequence[CapacityPoint], answer: int, limit: int, shares_mach
     if len(disturbed) > _SPOILT_SHARE * len(points) and (worst := most(disturbed)):
         taken = f"up to {worst.processors:.1f} processors, in {len(disturbed)} of {len(points)} trials"
         found.append(f"other programs took {taken}: let nothing else run")
-    slow = slow_throughout(point.run.pace for point in points)
+    slow = slow_ones(point.run.pace for point in points)
     if slow > _SPOILT_SHARE * len(points):
-        found.append(f"the machine was slow all through {slow} of {len(points)} trials: a neighbour?")
+        found.append(f"the machine was slower than it can be in {slow} of {len(points)} trials: a neighbour?")
     windows = [(point, window) for point in points for window in point.run.windows]
     proofs = [(point, window) for point, window in windows if proves(window, point.run.period_s)]
     if len(windows) - len(proofs) > _VOID * len(windows):

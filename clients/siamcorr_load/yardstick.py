@@ -25,7 +25,7 @@ import psutil
 from siamcorr_load.results import Pace
 from siamcorr_load.watch import Watch
 
-__all__ = ["MOST_SLOW", "Yardstick", "is_unsteady", "slow_throughout", "slowest"]
+__all__ = ["MOST_SLOW", "Yardstick", "is_unsteady", "slow_ones", "slowest"]
 
 _EACH_S = 0.05
 _STEPS = 8000  # 0.3 ms
@@ -112,14 +112,15 @@ def slowest(found: Iterable[Pace | None]) -> Pace | None:
     return Pace(fastest_s, max(1.0 if one.fastest_s > _SLOW * fastest_s else one.slow for one in known))
 
 
-def slow_throughout(found: Iterable[Pace | None]) -> int:
-    """Return how many of several times were slow from beginning to end, beside the fastest of them.
+def slow_ones(found: Iterable[Pace | None]) -> int:
+    """Return how many of several times were unsteady, or slow all through beside the fastest of them.
 
-    >>> slow_throughout([Pace(3e-4, 0.0), Pace(4e-4, 0.0), None])
-    1
+    >>> slow_ones([Pace(3e-4, 0.0), Pace(3e-4, 0.2), Pace(4e-4, 0.0), None])
+    2
     """
-    fastest_s = [one.fastest_s for one in found if one is not None]
-    return 0 if _shares_cores() else sum(one_s > _SLOW * min(fastest_s) for one_s in fastest_s)
+    known = list(filter(None, found))
+    fastest_s = min((one.fastest_s for one in known), default=0.0)
+    return sum(is_unsteady(slowest([Pace(fastest_s, 0.0), one])) for one in known)
 
 
 def is_unsteady(pace: Pace | None) -> bool:

@@ -181,15 +181,18 @@ def test_for_how_much_of_a_span_it_was_slow_is_beside_the_fastest_so_far(
     assert yardstick.slow(3.0, 5.0) == 0.0, "threads share a core"
 
 
-def test_a_search_whose_trials_were_slow_beside_others_cannot_be_believed() -> None:
-    def with_pace(point: CapacityPoint, fastest_s: float) -> CapacityPoint:
-        return dataclasses.replace(point, run=dataclasses.replace(point.run, pace=Pace(fastest_s, 0.0)))
+@pytest.mark.parametrize("slow", [Pace(3e-4, 0.9), Pace(4e-4, 0.0)])
+def test_a_search_with_many_slow_trials_cannot_be_believed(slow: Pace) -> None:
+    def doubts_of(*paces: Pace) -> list[str]:
+        run = CAPACITY.points[0].run
+        points = [CapacityPoint(80, dataclasses.replace(run, pace=pace), True) for pace in paces]
+        return doubts(points, 80, 4096, shares_machine=True)
 
-    quick = with_pace(CAPACITY.points[0], 3e-4)
-    slow = [with_pace(point, 4e-4) for point in CAPACITY.points]
-    says = "the machine was slow all through 2 of 3 trials: a neighbour?"
-    assert says in doubts([quick, *slow], 80, 4096, shares_machine=True)
-    assert says not in doubts([quick, *slow[:1]], 80, 4096, shares_machine=True)
+    quick = Pace(3e-4, 0.1)
+    assert "the machine was slower than it can be in 2 of 3 trials: a neighbour?" in doubts_of(
+        quick, slow, slow
+    )
+    assert not [one for one in doubts_of(quick, quick, quick, slow) if "slower than it can be" in one]
 
 
 def test_of_several_times_the_worst_counts() -> None:
