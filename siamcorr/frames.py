@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import TypeAlias
@@ -17,10 +17,10 @@ from siamcorr.geometry import (
     MAX_CROP_SIDE_PX,
     Crop,
     check_inside,
-    map_to_frame,
-    network_map_to_frame,
-    search_crop,
-    template_crop,
+    maps_to_frame,
+    network_maps_to_frame,
+    search_crops,
+    template_crops,
 )
 from siamcorr.images import Pixels, channel_mean, cut, decode
 from siamcorr.resident import Background, Origin
@@ -59,22 +59,22 @@ def prepare(
     for waiting in task.tasks:
         model = find_model(waiting.key.model, models)
         if isinstance(waiting, TemplateTask):
-            crop_of = search_crop if model.from_search else template_crop
-            crops = _bounded(crop_of(box, model.crop) for box in frame.boxes)
+            crops_of = search_crops if model.from_search else template_crops
+            crops = _bounded(crops_of(frame.boxes, model.crop))
             waiting.origin = Origin(str(waiting.key.model), _colour(mean()))
             fills = [mean()] * len(crops)
             waiting.crops = _cut_out(image, crops, model.template_px, fills, workers)
             continue
-        boxes = [frame.boxes[slot] for slot in waiting.search_slots]
-        all_crops = [search_crop(box, model.crop) for box in boxes]
+        boxes = frame.boxes[waiting.search_slots]
+        all_crops = search_crops(boxes, model.crop)
         searches, colours = _share_regions(waiting, [_leaves(crop, image) for crop in all_crops])
         multiply_adds += waiting.load.multiply_adds(waiting.size, len(searches))
         check_work(multiply_adds, settings.max_multiply_adds)
         _check_bytes(len(searches) * 3 * model.crop.search_px**2, settings.max_bytes)
-        crops = _bounded(all_crops[search] for search in searches)
+        crops = _bounded([all_crops[search] for search in searches])
         fills = [mean() if colour is None else np.array(colour, np.uint8) for colour in colours]
         waiting.regions = _cut_out(image, crops, model.crop.search_px, fills, workers)
-        waiting.places = [_place(boxes[search], model, waiting.key) for search in searches]
+        waiting.places = _places(boxes[searches], model, waiting.key)
         waiting.cuts = crops
 
 
@@ -124,19 +124,18 @@ def _colour(mean: Pixels) -> Background:
     return blue, green, red
 
 
-def _place(box: Boxes, model: Model, key: CorrelateKey | NetworkKey) -> MapToFrame:
+def _places(boxes: Boxes, model: Model, key: CorrelateKey | NetworkKey) -> list[MapToFrame]:
     if isinstance(key, CorrelateKey):
-        return map_to_frame(
-            box,
+        return maps_to_frame(
+            boxes,
             model.crop,
             stride=model.stride,
             correlation=key.correlation,
             template_shape=key.template.shape,
             search_shape=key.search,
         )
-    network = network_of(model)
-    _, rows, cols = next(iter(network.maps.values()))
-    return network_map_to_frame(box, model.crop, stride=model.stride, rows=rows, cols=cols)
+    _, rows, cols = next(iter(network_of(model).maps.values()))
+    return network_maps_to_frame(boxes, model.crop, stride=model.stride, rows=rows, cols=cols)
 
 
 def _check_bytes(size_bytes: int, most: int) -> None:
@@ -145,9 +144,8 @@ def _check_bytes(size_bytes: int, most: int) -> None:
         raise InvalidArgument.found("request", f"crops of {size_bytes} bytes", f"at most {most} (max_bytes)")
 
 
-def _bounded(crops: Iterable[Crop]) -> list[Crop]:
-    found = list(crops)
-    pixels = sum(crop.side**2 for crop in found)
+def _bounded(crops: Sequence[Crop]) -> Sequence[Crop]:
+    pixels = sum(crop.side**2 for crop in crops)
     if pixels > MAX_CUT_PIXELS:
         raise InvalidArgument.found("box", f"{pixels} pixels around all boxes", f"at most {MAX_CUT_PIXELS}")
-    return found
+    return crops

@@ -38,10 +38,12 @@ __all__ = [
     "as_boxes",
     "check_inside",
     "iou",
-    "map_to_frame",
-    "network_map_to_frame",
+    "maps_to_frame",
+    "network_maps_to_frame",
     "search_crop",
+    "search_crops",
     "template_crop",
+    "template_crops",
 ]
 
 MAX_COORDINATE_PX = 1e6
@@ -132,7 +134,6 @@ def check_inside(boxes: npt.NDArray[np.float64], width: int, height: int) -> Non
     Raises:
         InvalidArgument: names ``box``.
 
-    >>> check_inside(as_boxes([(-9, 5, 10, 10), (63.5, 5, 10, 10)]), width=64, height=48)
     >>> check_inside(as_boxes((9, 48, 9, 9)), width=64, height=48)
     Traceback (most recent call last):
     siamcorr.errors.InvalidArgument: box: found [9.0, 48.0, 9.0, 9.0], outside, expected a box in 64x48 pixels
@@ -144,44 +145,48 @@ def check_inside(boxes: npt.NDArray[np.float64], width: int, height: int) -> Non
         raise InvalidArgument.found("box", found, f"a box in {width}x{height} pixels")
 
 
-def template_crop(box: npt.ArrayLike, settings: CropSettings) -> Crop:
-    """Return the square of the frame that a template is made from.
-
-    Args:
-        box: one box, (4,).
-        settings: the context and the sizes.
+def template_crops(boxes: npt.ArrayLike, settings: CropSettings) -> list[Crop]:
+    """Return for each box, (4,) or (N, 4), the square of the frame that a template is made from.
 
     Raises:
-        InvalidArgument: names ``box``: not one valid box, or a crop larger than :data:`MAX_CROP_SIDE_PX`.
+        InvalidArgument: names ``box``: not valid boxes, or a crop larger than :data:`MAX_CROP_SIDE_PX`.
 
-    >>> template_crop((100, 100, 60, 60), CropSettings())
-    Crop(left=69, top=69, side=120)
+    >>> template_crops([(100, 100, 60, 60)], CropSettings())
+    [Crop(left=69, top=69, side=120)]
     """
-    return _crop(box, settings.context, scale=1.0)
+    return [_crop(box, settings.context, scale=1.0) for box in as_boxes(boxes).tolist()]
+
+
+def search_crops(boxes: npt.ArrayLike, settings: CropSettings) -> list[Crop]:
+    """Return for each box the square that is searched for a target last seen there; see template_crops.
+
+    >>> search_crops([(100, 100, 60, 60)], CropSettings())
+    [Crop(left=9, top=9, side=241)]
+    """
+    scale = settings.search_px / settings.template_px
+    return [_crop(box, settings.context, scale) for box in as_boxes(boxes).tolist()]
+
+
+def template_crop(box: npt.ArrayLike, settings: CropSettings) -> Crop:
+    """Return the one of :func:`template_crops` of one box, (4,)."""
+    return template_crops(_one(box), settings)[0]
 
 
 def search_crop(box: npt.ArrayLike, settings: CropSettings) -> Crop:
-    """Return the square of the frame that is searched for a target last seen at ``box``, (4,).
-
-    Raises:
-        InvalidArgument: as :func:`template_crop`.
-
-    >>> search_crop((100, 100, 60, 60), CropSettings())
-    Crop(left=9, top=9, side=241)
-    """
-    return _crop(box, settings.context, scale=settings.search_px / settings.template_px)
+    """Return the one of :func:`search_crops` of one box, (4,)."""
+    return search_crops(_one(box), settings)[0]
 
 
-def map_to_frame(
-    box: npt.ArrayLike,
+def maps_to_frame(
+    boxes: npt.ArrayLike,
     settings: CropSettings,
     *,
     stride: int,
     correlation: Correlation,
     template_shape: Sequence[int],
     search_shape: Sequence[int],
-) -> MapToFrame:
-    """Return where the response map of ``box``'s search region lies in the frame.
+) -> list[MapToFrame]:
+    """Return where the response map of each box's search region lies in the frame.
 
     The target is at the box's centre when the template lies in the middle of the search features, symmetric
     padding included: at row ((H - h') / 2 + padding) / step, with h' the template's dilated height and step
@@ -189,7 +194,7 @@ def map_to_frame(
     must begin at the same distance from their crop's border, as those of one embedder do.
 
     Args:
-        box: one box, (4,): the one that the search region was cut around.
+        boxes: (4,) or (N, 4): those that the search regions were cut around.
         settings: the crops' settings.
         stride: pixels of the resized crop a feature cell.
         correlation: how the template was slid over the search region.
@@ -197,11 +202,11 @@ def map_to_frame(
         search_shape: (C, H, W) of the search features.
 
     Raises:
-        InvalidArgument: as :func:`template_crop` and :func:`siamcorr.shapes.resolve`.
+        InvalidArgument: as :func:`template_crops` and :func:`siamcorr.shapes.resolve`.
 
     >>> shapes = {"template_shape": (256, 6, 6), "search_shape": (256, 22, 22)}
-    >>> view = map_to_frame((100, 100, 60, 60), CropSettings(), stride=8, correlation=Correlation(), **shapes)
-    >>> view.point(row=8, col=8)
+    >>> how = {"stride": 8, "correlation": Correlation(), **shapes}
+    >>> maps_to_frame((100, 100, 60, 60), CropSettings(), **how)[0].point(row=8, col=8)
     (129.5, 129.5)
     """
     weight = resolve(correlation, template_shape, search_shape).weight
@@ -211,23 +216,22 @@ def map_to_frame(
         middle = (search_shape[1 + axis] - reach) / 2 + correlation.padding[axis]
         middles.append(middle / correlation.stride[axis])
     steps = [stride * step for step in correlation.stride]
-    return _map_around(box, settings, steps, middles)
+    return _maps_around(boxes, settings, steps, middles)
 
 
-def network_map_to_frame(
-    box: npt.ArrayLike, settings: CropSettings, *, stride: int, rows: int, cols: int
-) -> MapToFrame:
-    """Return where a network's map of ``rows`` by ``cols`` cells lies in the frame, for ``box``, (4,).
+def network_maps_to_frame(
+    boxes: npt.ArrayLike, settings: CropSettings, *, stride: int, rows: int, cols: int
+) -> list[MapToFrame]:
+    """Return where a network's map of ``rows`` by ``cols`` cells lies in the frame, for each box.
 
     Cell (rows // 2, cols // 2) is at the box's centre, and a cell is ``stride`` pixels of the resized crop.
+    Boxes and errors are as :func:`template_crops` has them.
 
-    Raises:
-        InvalidArgument: as :func:`template_crop`.
-
-    >>> network_map_to_frame((100, 100, 60, 60), CropSettings(), stride=16, rows=15, cols=15).point(7, 7)
+    >>> [view] = network_maps_to_frame((100, 100, 60, 60), CropSettings(), stride=16, rows=15, cols=15)
+    >>> view.point(row=7, col=7)
     (129.5, 129.5)
     """
-    return _map_around(box, settings, (stride, stride), (rows // 2, cols // 2))
+    return _maps_around(boxes, settings, (stride, stride), (rows // 2, cols // 2))
 
 
 def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -259,31 +263,33 @@ def _numbers(box: npt.ArrayLike, field: str) -> npt.NDArray[np.float64]:
     return numbers.astype(np.float64)
 
 
-def _crop(box: npt.ArrayLike, context: float, scale: float) -> Crop:
+def _one(box: npt.ArrayLike) -> npt.NDArray[np.float64]:
     boxes = as_boxes(box)
     if len(boxes) != 1:
         raise InvalidArgument.found("box", f"{len(boxes)} boxes", "one")
-    x, y, w, h = boxes[0].tolist()
+    return boxes
+
+
+def _crop(box: Sequence[float], context: float, scale: float) -> Crop:
+    x, y, w, h = box
     margin = context * (w + h)
     side = max(1, math.floor(math.sqrt((w + margin) * (h + margin)) * scale + 0.5))
     if side > MAX_CROP_SIDE_PX:
-        found = f"{boxes[0].tolist()}, whose crop has a side of {side} pixels"
+        found = f"{box}, whose crop has a side of {side} pixels"
         raise InvalidArgument.found("box", found, f"at most {MAX_CROP_SIDE_PX}")
     return Crop(left=_start(_centre(x, w), side), top=_start(_centre(y, h), side), side=side)
 
 
-def _map_around(
-    box: npt.ArrayLike, settings: CropSettings, steps: Sequence[float], middles: Sequence[float]
-) -> MapToFrame:
-    """Return the map whose cell ``middles`` is at the box's centre; ``steps`` are in pixels of the crop."""
-    (x, y, w, h), side = as_boxes(box)[0].tolist(), search_crop(box, settings).side
-    step_y, step_x = (step * side / settings.search_px for step in steps)
-    return MapToFrame(
-        x0=_centre(x, w) - middles[1] * step_x,
-        y0=_centre(y, h) - middles[0] * step_y,
-        step_x=step_x,
-        step_y=step_y,
-    )
+def _maps_around(
+    boxes: npt.ArrayLike, settings: CropSettings, steps: Sequence[float], middles: Sequence[float]
+) -> list[MapToFrame]:
+    """Return the maps whose cell ``middles`` is at a box's centre; ``steps`` are in pixels of the crop."""
+    checked, views = as_boxes(boxes), []
+    for (x, y, w, h), crop in zip(checked.tolist(), search_crops(checked, settings), strict=True):
+        step_y, step_x = (step * crop.side / settings.search_px for step in steps)
+        x0, y0 = _centre(x, w) - middles[1] * step_x, _centre(y, h) - middles[0] * step_y
+        views.append(MapToFrame(x0=x0, y0=y0, step_x=step_x, step_y=step_y))
+    return views
 
 
 def _centre(start: float, extent: float) -> float:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from siamcorr.answers import MapToFrame, Response, Template
 from siamcorr.errors import QueueFull, TemplateEvicted
-from siamcorr.geometry import CropSettings, map_to_frame, search_crop, template_crop
+from siamcorr.geometry import CropSettings, maps_to_frame, search_crop, template_crop
 from siamcorr.shapes import Correlation
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +75,7 @@ class PixelClient:
 
 def place(box: Floats) -> MapToFrame:
     shapes = {"template_shape": (1, 31, 31), "search_shape": (1, 47, 47)}
-    return map_to_frame(box, CROP, stride=1, correlation=Correlation(), **shapes)
+    return maps_to_frame(box, CROP, stride=1, correlation=Correlation(), **shapes)[0]
 
 
 def pixels(image: Image, box: Floats, what: str) -> Floats:

@@ -20,7 +20,7 @@ from siamcorr.geometry import (
     as_boxes,
     check_inside,
     iou,
-    map_to_frame,
+    maps_to_frame,
     search_crop,
     template_crop,
 )
@@ -170,7 +170,8 @@ def test_iou_pairs_boxes_one_to_one() -> None:
 def placed(box: tuple[float, ...], correlation: Correlation) -> MapToFrame:
     """Return where a map of a 6x6 template on 22x22 search features of stride 8 lies."""
     shapes: dict[str, tuple[int, ...]] = {"template_shape": (9, 6, 6), "search_shape": (9, 22, 22)}
-    return map_to_frame(box, CropSettings(), stride=8, correlation=correlation, **shapes)
+    [place] = maps_to_frame(box, CropSettings(), stride=8, correlation=correlation, **shapes)
+    return place
 
 
 @given(BOXES)
@@ -245,7 +246,7 @@ def tracked(
     search = features(images.cut(second, search_crop(box, settings), settings.search_px, fill), stride)
     windows = np.lib.stride_tricks.sliding_window_view(search, template.shape)
     peak = find_peaks(np.einsum("ijhw,hw->ij", windows, template)[None])[0]
-    view = map_to_frame(
+    [view] = maps_to_frame(
         box,
         settings,
         stride=stride,
