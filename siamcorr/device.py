@@ -82,6 +82,17 @@ class Device:
             rows[index] = array.view(np.int16) if dtype is torch.bfloat16 else array
         return self._to_device(staging)
 
+    def upload_stacks(self, stacks: Sequence[Sequence[Array] | Array]) -> torch.Tensor:
+        """Join arrays (N, *shape) that are not to be written to, into one tensor.
+
+        >>> stack = np.zeros((2, 8, 8, 3), np.uint8)
+        >>> Device(torch.device("cpu")).upload_stacks([stack, stack]).shape
+        torch.Size([4, 8, 8, 3])
+        """
+        if len(stacks) == 1 and isinstance(stacks[0], np.ndarray):
+            return self._seen(stacks[0])
+        return self.upload([array for stack in stacks for array in stack])
+
     def upload_to_read(self, arrays: Sequence[Array]) -> torch.Tensor | list[torch.Tensor]:
         """Return what is not to be written to: a tensor (N, *shape) as :meth:`upload`, or N tensors (*shape).
 
@@ -122,6 +133,9 @@ class Device:
 
 
 class _Cuda(Device):
+    def upload_stacks(self, stacks: Sequence[Sequence[Array] | Array]) -> torch.Tensor:
+        return self.upload([array for stack in stacks for array in stack])
+
     def upload_to_read(self, arrays: Sequence[Array]) -> torch.Tensor:
         return self.upload(arrays)
 

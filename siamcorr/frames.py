@@ -22,7 +22,7 @@ from siamcorr.geometry import (
     search_crops,
     template_crops,
 )
-from siamcorr.images import Pixels, channel_mean, cut, decode
+from siamcorr.images import Pixels, channel_mean, cut_into, decode
 from siamcorr.resident import Background, Origin
 from siamcorr.settings import EngineSettings
 from siamcorr.tasks import CorrelateKey, CorrelateTask, NetworkKey, PrepareTask, TemplateTask, check_work
@@ -106,17 +106,18 @@ def _leaves(crop: Crop, image: Pixels) -> bool:
 
 def _cut_out(
     image: Pixels, crops: Sequence[Crop], size_px: int, fills: Sequence[Pixels], workers: Workers
-) -> Sequence[Pixels]:
-    pieces: dict[int, Pixels] = {}
+) -> Pixels:
+    """Return the crops (N, S, S, 3), side by side as they go up to the device."""
+    pieces = np.empty((len(crops), size_px, size_px, 3), np.uint8)
     at_once = _MAX_PIXELS_AT_ONCE // max(crop.side**2 for crop in crops)
     parts = min(len(crops), at_once)
 
     def cut_part(first: int) -> None:
         for index in range(first, len(crops), parts):
-            pieces[index] = cut(image, crops[index], size_px, fills[index])
+            cut_into(pieces[index], image, crops[index], fills[index])
 
     workers.each(cut_part, parts)
-    return [pieces[index] for index in range(len(crops))]
+    return pieces
 
 
 def _colour(mean: Pixels) -> Background:

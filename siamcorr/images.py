@@ -33,7 +33,7 @@ import numpy.typing as npt
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import Crop
 
-__all__ = ["Pixels", "channel_mean", "cut", "decode", "file_size"]
+__all__ = ["Pixels", "channel_mean", "cut", "cut_into", "decode", "file_size"]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -114,18 +114,26 @@ def cut(image: Pixels, crop: Crop, size_px: int, fill: Pixels) -> Pixels:
     array([[15, 12],
            [24, 12]], dtype=uint8)
     """
+    out = np.empty((size_px, size_px, 3), np.uint8)
+    cut_into(out, image, crop, fill)
+    return out
+
+
+def cut_into(out: Pixels, image: Pixels, crop: Crop, fill: Pixels) -> None:
+    """Do the same into ``out``, (S, S, 3) uint8, C-contiguous."""
     height, width = image.shape[:2]
     left, right = (min(max(edge, 0), width) for edge in (crop.left, crop.left + crop.side))
     top, bottom = (min(max(edge, 0), height) for edge in (crop.top, crop.top + crop.side))
     if left == right or top == bottom:
-        return np.full((size_px, size_px, 3), fill, np.uint8)
+        out[...] = fill
+        return
     patch = image[top:bottom, left:right]
     if patch.shape[:2] != (crop.side, crop.side):
         above, below = top - crop.top, crop.top + crop.side - bottom
         before, after = left - crop.left, crop.left + crop.side - right
         border = (above, below, before, after, cv2.BORDER_CONSTANT)
         patch = np.asarray(cv2.copyMakeBorder(patch, *border, value=fill.tolist()), np.uint8)
-    return np.asarray(cv2.resize(patch, (size_px, size_px), interpolation=cv2.INTER_LINEAR), np.uint8)
+    cv2.resize(patch, out.shape[:2], dst=out, interpolation=cv2.INTER_LINEAR)
 
 
 def _decode_file(data: bytes, max_pixels: int) -> Pixels:

@@ -127,7 +127,7 @@ class Launcher:
     def _respond(self, key: NetworkKey, tasks: Sequence[CorrelateTask]) -> list[Launched]:
         """Return the maps of a whole network."""
         watch = _Watch(self._clock, self._device)
-        crops = self._device.upload([region for task in tasks for region in task.regions])
+        crops = self._device.upload_stacks([task.regions for task in tasks])
         watch.stop("copy_s")
         model = self._models[key.model]
         network, search = network_of(model), model.search(crops)
@@ -157,13 +157,12 @@ class Launcher:
     ) -> list[Launched | InvalidArgument]:
         """Return what came of each task, or why nothing did."""
         watch, pairs = _Watch(self._clock, self._device), sum(task.size for task in tasks)
-        regions = [region for task in tasks for region in task.regions]
         search: Rows
         if key.model is None:
-            search = self._device.upload_to_read(regions)
+            search = self._device.upload_to_read([region for task in tasks for region in task.regions])
             watch.stop("copy_s")
         else:
-            crops = self._device.upload(regions)
+            crops = self._device.upload_stacks([task.regions for task in tasks])
             watch.stop("copy_s")
             search = self._models[key.model].search(crops)[key.tensor]
             watch.stop("embed_s")
@@ -210,7 +209,7 @@ class Launcher:
     def _template_tensors(self, task: TemplateTask) -> list[dict[str, torch.Tensor]]:
         """Return the named tensors of each template, on the device."""
         if task.key.model is not None:
-            made = self._models[task.key.model].templates(self._device.upload(task.crops))
+            made = self._models[task.key.model].templates(self._device.upload_stacks([task.crops]))
             return [{name: tensors[index] for name, tensors in made.items()} for index in range(task.count)]
         tensors = {}
         for name, array in task.features.items():

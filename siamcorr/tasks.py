@@ -121,10 +121,10 @@ def check_work(multiply_adds: int, most: float) -> None:
 class CorrelateTask:
     """Pairs of one key: pair i is ``leases[template_index[i]]`` on ``regions[search_index[i]]``.
 
-    ``regions`` are (C, H, W) features, or (S, S, 3) crops once they are cut out, ``cuts`` the squares of the
-    frame that these were, and ``places`` where their response maps lie in it. ``search_slots`` says which of
-    the call's search regions they are: the same one again where its crop is cut for templates of different
-    backgrounds. ``slots`` says which of the call's responses the pairs are.
+    ``regions`` are (C, H, W) features, or once they are cut out crops, (S, S, 3) each in one array, ``cuts``
+    the squares of the frame that these were, and ``places`` where their response maps lie in it.
+    ``search_slots`` says which of the call's search regions they are: the same one again where its crop is
+    cut for templates of different backgrounds. ``slots`` says which of the call's responses the pairs are.
     """
 
     key: CorrelateKey | NetworkKey
@@ -134,7 +134,7 @@ class CorrelateTask:
     search_index: Sequence[int]
     slots: Sequence[int]
     search_slots: Sequence[int]
-    regions: Sequence[Array] = ()
+    regions: Sequence[Array] | Array = ()
     places: Sequence[MapToFrame] = ()
     cuts: Sequence[Crop] = ()
 
@@ -170,7 +170,7 @@ class TemplateTask:
     handle: str | None = None
     rate: float = 1.0
     made_bytes: int = 0
-    crops: Sequence[Array] = ()
+    crops: Sequence[Array] | Array = ()
     origin: Origin | None = None
 
     @property

@@ -40,7 +40,7 @@ class Embedder(Protocol):
         """Return (C, h, w), the shape of the features of a crop of ``size_px`` by ``size_px``."""
 
     def __call__(self, crops: torch.Tensor) -> torch.Tensor:
-        """Return the features (N, C, h, w) float32 of crops (N, S, S, 3) uint8 BGR."""
+        """Return the features (N, C, h, w) float32 of crops (N, S, S, 3) uint8 BGR, unchanged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
