@@ -181,7 +181,8 @@ class TemplateTask:
     @property
     def size_bytes(self) -> int:
         """Bytes that go up to the device, and that come of them there."""
-        return sum(array.nbytes for array in [*self.features.values(), *self.crops]) + self.made_bytes
+        features = sum(array.nbytes for array in self.features.values())
+        return features + sum(int(crop.nbytes) for crop in self.crops) + self.made_bytes
 
 
 @dataclass(slots=True, eq=False)
