@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - as everybody writes it
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["chained", "fold_batch_norm", "pointwise"]
+__all__ = ["chained", "fold_batch_norm", "in_groups", "padded", "pointwise"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -49,3 +50,40 @@ def chained(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
     bias = torch.zeros(len(weight), dtype=weight.dtype) if first.bias is None else first.bias
     offset = torch.zeros(len(after), dtype=weight.dtype) if second.bias is None else second.bias
     return pointwise((after @ weight).detach(), (after @ bias + offset).detach())
+
+
+def padded(layer: nn.Conv2d, inputs: int, outputs: int) -> nn.Conv2d:
+    """Return a convolution, with a bias, with as many channels: those behind its own are zeros.
+
+    >>> padded(nn.Conv2d(3, 8, 1), 4, 16)
+    Conv2d(4, 16, kernel_size=(1, 1), stride=(1, 1))
+    """
+    weight, bias = _parameters(layer)
+    more_outputs, more_inputs = outputs - layer.out_channels, inputs - layer.in_channels
+    depthwise = layer.groups > 1
+    weight = F.pad(weight, (0, 0, 0, 0, 0, 0 if depthwise else more_inputs, 0, more_outputs))
+    return _like(layer, weight, F.pad(bias, (0, more_outputs)), groups=outputs if depthwise else 1)
+
+
+def in_groups(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
+    """Return the convolution that does what two do, with biases, each on its half of the channels.
+
+    >>> in_groups(nn.Conv2d(4, 8, 1), nn.Conv2d(4, 8, 1))
+    Conv2d(8, 16, kernel_size=(1, 1), stride=(1, 1), groups=2)
+    """
+    weights, biases = zip(*map(_parameters, (first, second)), strict=True)
+    return _like(first, torch.cat(weights), torch.cat(biases), groups=2 * first.groups)
+
+
+def _parameters(layer: nn.Conv2d) -> tuple[torch.Tensor, torch.Tensor]:
+    return layer.weight.detach(), cast(torch.Tensor, layer.bias).detach()
+
+
+def _like(layer: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor, groups: int) -> nn.Conv2d:
+    """Return a convolution of the same geometry as ``layer`` with other weights."""
+    outputs, inputs, *kernel = weight.shape
+    size, stride, padding = cast("list[tuple[int, int]]", [kernel, layer.stride, layer.padding])
+    with torch.device("meta"):  # without random numbers, which are the caller's
+        made = nn.Conv2d(inputs * groups, outputs, size, stride, padding, groups=groups)
+    made.load_state_dict({"weight": weight, "bias": bias}, assign=True)
+    return made

@@ -9,7 +9,8 @@ Rules:
 - Both runtimes have one interface, and are given the same module. For ONNX Runtime it is traced and exported
   once, in memory.
 
-Measured with NanoTrack v3's backbone, a crop of 255 pixels, two cores (AMD Zen 4): torch 2.7 ms one by one
+What ONNX Runtime is slow with is exported in another form: see :mod:`siamcorr.embed.exported`. Before that,
+measured with NanoTrack v3's backbone, a crop of 255 pixels, two cores (AMD Zen 4): torch 2.7 ms one by one
 and 2.2 ms in batches; ONNX Runtime 1.7 ms one by one, 1.8 ms in batches of 2 to 8, 2.1 ms in one of 32, all
 on one thread; 0.92 ms with both cores one by one, 0.90 to 1.1 ms with two threads an operator.
 
@@ -18,6 +19,7 @@ Ways rejected:
 - A batch with two threads an operator: no faster, and the threads wait actively for one another.
 - torch's newer exporter: 3.5 s a module instead of 0.2 s, and one more package.
 - OpenVINO: as fast as ONNX Runtime within 5 %.
+- Outputs bound to their places in the batch, which saves a copy: binding takes as long, within 2 %.
 """
 
 from __future__ import annotations
@@ -26,18 +28,25 @@ import io
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Protocol
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
 
+from siamcorr.embed.exported import has_scales, scales_as_weights
 from siamcorr.embed.workers import Workers
 from siamcorr.precision import in_full_precision
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 __all__ = ["Runtime", "runtime_of"]
 
 
 _ONNX = ("onnx", "onnxruntime")  # torch exports with the one, and the other runs
+_ERRORS = 3  # of ONNX Runtime's log levels
 
 
 class Runtime(Protocol):
@@ -103,15 +112,9 @@ class _OnnxRuntime:
         multiply_adds: int,
         workers: Workers,
     ) -> None:
-        import onnxruntime  # noqa: PLC0415 - it takes a while, and only networks need it
-
         self.shapes, self.multiply_adds, self._workers = shapes, multiply_adds, workers
         self._names = [f"input{index}" for index in range(len(examples))]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            _exported(module, examples, self._names), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = _session(_exported(module, examples, self._names))
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs = tuple(torch.empty(len(inputs[0]), *shape) for shape in self.shapes)
@@ -124,6 +127,28 @@ class _OnnxRuntime:
 
         self._workers.each(run, len(inputs[0]))
         return outputs
+
+
+def _session(exported: bytes) -> InferenceSession:
+    """Return what runs an exported module: as it was optimised, but for what is better said afterwards."""
+    import onnx  # noqa: PLC0415 - both take a while, and only networks need them
+    import onnxruntime  # noqa: PLC0415
+
+    def opened(model: bytes, **settings: object) -> InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        for name, value in settings.items():
+            setattr(options, name, value)
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    if not has_scales(onnx.load_from_string(exported)):
+        return opened(exported)
+    with TemporaryDirectory() as folder:
+        path = str(Path(folder) / "optimised.onnx")
+        # Errors only: it warns that the file suits this machine alone, as it shall.
+        session = opened(exported, optimized_model_filepath=path, log_severity_level=_ERRORS)
+        model = onnx.load(path)
+    return opened(model.SerializeToString()) if scales_as_weights(model) else session
 
 
 def _measured(module: nn.Module, examples: Sequence[torch.Tensor]) -> tuple[list[tuple[int, ...]], int]:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from plain_nanotrack import PlainNanoTrack
-from siamcorr.embed import Workers
+from siamcorr.embed import Workers, runtime
 from siamcorr.embed.hosted import host
 from siamcorr.embed.mobilenet_v3 import layers
 from siamcorr.embed.model import Model, network_of
@@ -72,7 +72,13 @@ def maps_of(model: Model, template: torch.Tensor, search: torch.Tensor) -> dict[
     return network(rows, model.search(search), each, each)
 
 
-def test_folding_changes_nothing_but_the_last_bits(model: Model) -> None:
+@pytest.mark.parametrize("runtime_name", ["onnxruntime", "torch"])
+def test_folding_changes_nothing_but_the_last_bits(
+    runtime_name: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if runtime_name == "torch":
+        monkeypatch.setattr(runtime, "find_spec", lambda _: None)
+        model = host(build(state_of(published())), None, CPU, Workers(2))
     template, search = crops(1, 127), crops(1, 255)
     found = maps_of(model, template, search)
     plain = PlainNanoTrack(state_of(published())).double()

@@ -1,0 +1,136 @@
+"""Layers in the form that ONNX Runtime is given: the numbers are torch's, and scaling takes one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from siamcorr.embed import Workers
+from siamcorr.embed.exported import OnPixels, has_scales, scaled, scales_as_weights
+from siamcorr.embed.mobilenet_v3 import _Squeeze, _SqueezeInBlocks
+from siamcorr.embed.runtime import _exported, runtime_of
+
+CHANNELS = 32
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+class Attended(nn.Module):
+    """A map between two convolutions, scaled by a number a channel of it; ``biased``: and a bias added."""
+
+    def __init__(self, *, biased: bool) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            self.before, self.after = (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1) for _ in range(2))
+            self.scales = nn.Conv2d(CHANNELS, CHANNELS, 1)
+        self.bias = random(CHANNELS) if biased else None
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        features = self.before(features)
+        scales = self.scales(nn.functional.adaptive_avg_pool2d(features, 1))
+        return (self.after(nn.functional.hardswish(scaled(features, scales, self.bias))),)
+
+
+def optimised(module: nn.Module, examples: Sequence[torch.Tensor], folder: Path) -> onnx.ModelProto:
+    """Return the graph that ONNX Runtime makes of a module."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(
+        _exported(module, examples, ["input"]), options, providers=["CPUExecutionProvider"]
+    )
+    return onnx.load(options.optimized_model_filepath)
+
+
+def answer(model: onnx.ModelProto, features: torch.Tensor) -> torch.Tensor:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"input": features.numpy()})
+    return torch.from_numpy(found)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_scaled_map_is_that_of_torch(biased: bool) -> None:
+    module, features = Attended(biased=biased).requires_grad_(False), random(3, CHANNELS, 9, 9)
+    (expected,) = module(features)
+    (found,) = runtime_of(module, [features[:1]], Workers(1))(features)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_scaling_by_weights_saves_passes_and_changes_no_bit(biased: bool, tmp_path: Path) -> None:
+    module, features = Attended(biased=biased).eval(), random(1, CHANNELS, 9, 9)
+    model = optimised(module, [features], tmp_path)
+    if not any(node.op_type == "Upsample" for node in model.graph.node):
+        pytest.skip("no blocks of channels on this processor")
+    expected, nodes = answer(model, features), len(model.graph.node)
+    assert scales_as_weights(model)
+    assert len(model.graph.node) == nodes - 1
+    assert not {"Upsample", "Mul", "HardSwish", "HardSigmoid"} & {node.op_type for node in model.graph.node}
+    assert [node.op_type for node in model.graph.node].count("ReorderOutput") == 1  # of the answer
+    assert torch.equal(answer(model, features), expected)
+
+
+def test_a_graph_without_scales_is_left_alone(tmp_path: Path) -> None:
+    convolution = nn.Conv2d(CHANNELS, CHANNELS, 1, groups=CHANNELS, bias=False).requires_grad_(False)
+    convolution.weight.fill_(1)  # which is not enough
+    model = optimised(convolution, [random(1, CHANNELS, 9, 9)], tmp_path)
+    before = model.SerializeToString(deterministic=True)
+    assert not has_scales(model)
+    assert not scales_as_weights(model)
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_without_blocks_scaling_is_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siamcorr.embed.exported._HAS_BLOCKS", False)
+    module, features = Attended(biased=True).requires_grad_(False), random(1, CHANNELS, 9, 9)
+    assert not has_scales(onnx.load_from_string(_exported(module, [features], ["input"])))
+    (found,) = runtime_of(module, [features], Workers(1))(features)
+    torch.testing.assert_close(found, module(features)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (5, 1, 0), (4, 3, 2)])
+def test_pixels_are_read_as_they_lie(kernel: int, stride: int, padding: int, tmp_path: Path) -> None:
+    class Crops(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = OnPixels(nn.Conv2d(3, 8, kernel, stride, padding))
+
+        def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (self.layer(crops.permute(0, 3, 1, 2).float()),)
+
+    module = Crops().requires_grad_(False)
+    crops = random(2, 31, 31, 3).mul(255).byte()
+    (found,) = runtime_of(module, [crops[:1]], Workers(1))(crops)
+    torch.testing.assert_close(found, module(crops)[0], rtol=1e-4, atol=1e-3)
+    nodes = {node.op_type for node in optimised(module, [crops[:1]], tmp_path).graph.node}
+    assert "Transpose" not in nodes
+
+
+def test_means_of_many_cells_lose_no_digits() -> None:
+    squeeze = _Squeeze(16, 16).requires_grad_(False)
+    for layer in squeeze.fc:
+        if isinstance(layer, nn.Linear):
+            nn.init.eye_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    features = random(1, 16, 64, 64) + 1
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.squeeze = _SqueezeInBlocks(squeeze)
+
+        def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (self.squeeze(features),)
+
+    (found,) = runtime_of(Scaled(), [features], Workers(1))(features)
+    expected = squeeze.double()(features.double())
+    assert float((found / expected - 1).abs().max()) < 2e-7
