@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +42,10 @@ class Template:
     idle_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class MapToFrame:
+class MapToFrame(NamedTuple):
     """Where a response map lies in the frame that it was computed from, in frame pixels.
+
+    A tuple, because one is made of every pair.
 
     When the response peaks at cell (row, col), the middle of the target's box is at
     (``x0 + col * step_x``, ``y0 + row * step_y``).

@@ -37,8 +37,7 @@ from siamcorr.slabs import Row, Slabs
 
 __all__ = ["Bank", "BankStats", "Page"]
 
-_RETRY_AFTER_S = 1.0
-_SHORTEST_RETRY_S = 0.01
+_RETRY_AFTER_S, _SHORTEST_RETRY_S = 1.0, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +209,9 @@ class Bank:
 
     def expire(self, now_s: float) -> None:
         """Drop the idle templates whose time to live is over. Every call with a ``now_s`` does so first."""
-        while (entry := self._handles.advance(now_s)) is not None:
-            self._drop(entry, TemplateExpired)
+        if now_s > self._handles.now_s:  # else it was asked at this moment: a call leases many templates
+            while (entry := self._handles.advance(now_s)) is not None:
+                self._drop(entry, TemplateExpired)
 
     def info(self, handle: str, now_s: float) -> Template:
         """Describe one template.

@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 _MAX_TENSORS = 64
+_COMPARABLE = (int, float, str, tuple, Real)  # the last takes longest to tell
 
 MAX_PEAKS = 16_384
 """The most peaks in one call: a peak costs several passes over its map, so nobody may ask for millions."""
@@ -238,7 +239,7 @@ def _refuse_beside_network(**is_unset: bool) -> None:
 
 def _is_one_of(value: object, *plain: object) -> bool:
     """Tell for a value that is not checked yet: one of no plain type equals none."""
-    return isinstance(value, Real | str | tuple) and value in plain
+    return isinstance(value, _COMPARABLE) and value in plain
 
 
 def _handles(template: Handle | Sequence[Handle]) -> tuple[str, ...]:

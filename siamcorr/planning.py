@@ -9,8 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf, prod
 from typing import TypeAlias, cast
 
@@ -20,8 +19,8 @@ from siamcorr.arguments import Array
 from siamcorr.calls import DEFAULT_TENSOR, CorrelateCall, Features, Frame, TemplateSource
 from siamcorr.embed import Model, find_model, network_of
 from siamcorr.errors import InvalidArgument
-from siamcorr.ops import Head, one_search_pays
-from siamcorr.ops.operands import Problem
+from siamcorr.ops import Head
+from siamcorr.recipes import Recipe
 from siamcorr.resident import Lease
 from siamcorr.shapes import Shape, resolve
 from siamcorr.slabs import RowForm
@@ -89,7 +88,7 @@ def plan_correlate(
         InvalidArgument: the call does not fit the templates; names the field.
         ModelNotFound: the frame's embedder is not loaded.
     """
-    owns = tuple(_own(call, lease, models) for lease in leases.values())
+    owns = tuple((_network_owns if call.is_network else _owns)(call, leases.values(), models))
     plans = call.family.plans if call.family is not None and len(owns) == len(call.templates) else {}
     if owns not in plans:
         if len(plans) >= _MAX_PLANS:
@@ -98,7 +97,7 @@ def plan_correlate(
             call, list(leases), owns, models, max_multiply_adds=max_multiply_adds, device=device
         )
     held = list(leases.values())
-    tasks = [recipe.task(held) for recipe in cast(Sequence[_Recipe], plans[owns])]
+    tasks = [recipe.task(held) for recipe in cast(Sequence[Recipe], plans[owns])]
     if isinstance(call.search, Frame):
         crops = [
             (len(task.search_slots), find_model(task.key.model, models).crop.search_px) for task in tasks
@@ -109,46 +108,6 @@ def plan_correlate(
     return tasks
 
 
-@dataclass(slots=True, eq=False)
-class _Recipe:
-    """A task without its leases and regions: pairs, with each template and each search region once."""
-
-    key: CorrelateKey | NetworkKey
-    load: Load
-    members: dict[int, int] = field(default_factory=dict)
-    searches: dict[int, int] = field(default_factory=dict)
-    template_index: list[int] = field(default_factory=list)
-    search_index: list[int] = field(default_factory=list)
-    slots: list[int] = field(default_factory=list)
-
-    @property
-    def multiply_adds(self) -> int:
-        return self.load.multiply_adds(len(self.slots), len(self.searches))
-
-    def add(self, member: int, search: int, slot: int) -> None:
-        self.template_index.append(self.members.setdefault(member, len(self.members)))
-        self.search_index.append(self.searches.setdefault(search, len(self.searches)))
-        self.slots.append(slot)
-
-    def choose_form(self, device: str) -> None:
-        """Let many templates on one search region be computed together, where that pays."""
-        key, pairs = self.key, len(self.slots)
-        if isinstance(key, CorrelateKey) and len(self.searches) == 1 < pairs:
-            problem = Problem(key.correlation, key.template.shape, key.search, device=device)
-            self.key = replace(key, one_search=one_search_pays(problem, pairs, key.precision))
-
-    def task(self, held: Sequence[Lease]) -> CorrelateTask:
-        return CorrelateTask(
-            self.key,
-            self.load,
-            [held[member] for member in self.members],
-            self.template_index,
-            self.search_index,
-            self.slots,
-            list(self.searches),
-        )
-
-
 def _recipes(
     call: CorrelateCall,
     handles: Sequence[str],
@@ -157,41 +116,56 @@ def _recipes(
     *,
     max_multiply_adds: float,
     device: str,
-) -> list[_Recipe]:
-    recipes: dict[_Own, _Recipe] = {}
-    for own in owns:
-        if own not in recipes:
-            recipes[own] = _recipe(call, own, models)
-    members = {handle: member for member, handle in enumerate(handles)}
-    for slot, (template, search) in enumerate(zip(call.template_index, call.search_index, strict=True)):
-        member = members[call.templates[template]]
-        recipes[owns[member]].add(member, search, slot)
-    used = [recipe for recipe in recipes.values() if recipe.slots]
+) -> list[Recipe]:
+    member_of = {handle: member for member, handle in enumerate(handles)}
+    templates = [member_of[handle] for handle in call.templates]
+    members = [templates[template] for template in call.template_index]
+    slots_of: dict[_Own, list[int]] = {own: [] for own in owns}
+    for slot, member in enumerate(members):
+        slots_of[owns[member]].append(slot)
+    used = []
+    for own, slots in slots_of.items():
+        recipe = _recipe(call, own, models)
+        if slots:
+            recipe.take([members[slot] for slot in slots], [call.search_index[slot] for slot in slots], slots)
+            used.append(recipe)
     check_work(sum(recipe.multiply_adds for recipe in used), max_multiply_adds)
     for recipe in used:
         recipe.choose_form(device)
     return used
 
 
-def _recipe(call: CorrelateCall, own: _Own, models: Mapping[str, Model]) -> _Recipe:
+def _recipe(call: CorrelateCall, own: _Own, models: Mapping[str, Model]) -> Recipe:
     name, form, model = own
     if call.is_network:
         return _network_recipe(find_model(model, models), str(model), call.output.map_dtype)
     key = _key(call, name, cast(RowForm, form), model, models)
-    return _Recipe(key, _load(call, key, None if model is None else find_model(model, models)))
+    return Recipe(key, _load(call, key, None if model is None else find_model(model, models)))
 
 
-def _own(call: CorrelateCall, lease: Lease, models: Mapping[str, Model]) -> _Own:
-    name = call.tensor or (DEFAULT_TENSOR if DEFAULT_TENSOR in lease.rows else next(iter(lease.rows)))
-    if call.is_network:
+def _owns(call: CorrelateCall, leases: Iterable[Lease], _models: Mapping[str, Model]) -> Iterator[_Own]:
+    is_frame = isinstance(call.search, Frame)
+    for lease in leases:
+        name = call.tensor or (DEFAULT_TENSOR if DEFAULT_TENSOR in lease.rows else next(iter(lease.rows)))
+        is_named = bool(call.tensor) or name == DEFAULT_TENSOR or len(lease.rows) == 1
+        if name not in lease.rows or not is_named:
+            expected = f"one of the template's: {', '.join(lease.rows)}"
+            raise InvalidArgument.found("tensor", repr(call.tensor or None), expected)
+        yield name, lease.rows[name].form, _model_of(call, lease) if is_frame else None
+
+
+def _network_owns(
+    call: CorrelateCall, leases: Iterable[Lease], models: Mapping[str, Model]
+) -> Iterator[_Own]:
+    sound: dict[str, Mapping[str, RowForm]] = {}  # by model; most templates share their forms
+    for lease in leases:
         model = _model_of(call, lease)
-        _check_made_for(model, find_model(model, models), lease)
-        return "", None, model
-    is_named = bool(call.tensor) or name == DEFAULT_TENSOR or len(lease.rows) == 1
-    if name not in lease.rows or not is_named:
-        expected = f"one of the template's: {', '.join(lease.rows)}"
-        raise InvalidArgument.found("tensor", repr(call.tensor or None), expected)
-    return name, lease.rows[name].form, _model_of(call, lease) if isinstance(call.search, Frame) else None
+        forms = {name: row.form for name, row in lease.rows.items()}
+        if sound.get(model) != forms:
+            _check_made_for(find_model(model, models), forms)
+            sound[model] = forms
+        lease.check_made_by(model)
+        yield "", None, model
 
 
 def _model_of(call: CorrelateCall, lease: Lease) -> str:
@@ -202,10 +176,9 @@ def _model_of(call: CorrelateCall, lease: Lease) -> str:
     return model
 
 
-def _check_made_for(name: str, model: Model, lease: Lease) -> None:
-    """Refuse a template that a network could not use, or that another with the same shapes has made."""
+def _check_made_for(model: Model, found: Mapping[str, RowForm]) -> None:
+    """Refuse a template that a network could not use."""
     network_of(model)
-    found = {name: row.form for name, row in lease.rows.items()}
     expected = {name: RowForm(shape, torch.float32) for name, shape in model.template_shapes.items()}
     if found != expected:
         shapes, wanted = (
@@ -213,10 +186,9 @@ def _check_made_for(name: str, model: Model, lease: Lease) -> None:
             for forms in (found, expected)
         )
         raise InvalidArgument.found("template", f"tensors {shapes:.120}", f"{model.name}'s {wanted:.120}")
-    lease.check_made_by(name)
 
 
-def _network_recipe(model: Model, name: str, dtype: str) -> _Recipe:
+def _network_recipe(model: Model, name: str, dtype: str) -> Recipe:
     network = network_of(model)
     load = Load(
         pair_bytes=network.pair_bytes,
@@ -225,7 +197,7 @@ def _network_recipe(model: Model, name: str, dtype: str) -> _Recipe:
         pair_multiply_adds=network.pair_multiply_adds,
         region_multiply_adds=model.search_multiply_adds,
     )
-    return _Recipe(NetworkKey(name, dtype), load)
+    return Recipe(NetworkKey(name, dtype), load)
 
 
 def _key(

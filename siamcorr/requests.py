@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial, reduce
+from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 from weakref import ref
 
@@ -199,7 +200,7 @@ class CorrelateRequest(Request[list[Response]]):
         waited_s = max(waited_s for waited_s, _ in self._outcomes)
         worked = reduce(Timings.then, (one.timings for one in launched))
         timings = replace(worked, queue_s=waited_s, prepare_s=self.prepare_s)
-        responses = dict(pair for one in launched for pair in one.responses(timings))
+        responses = dict(chain.from_iterable(one.responses(timings) for one in launched))
         return [responses[slot] for slot in range(len(responses))]
 
 

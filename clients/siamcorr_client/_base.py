@@ -10,6 +10,7 @@ import grpc
 
 from siamcorr.errors import InvalidArgument, ServerUnavailable, SiamcorrError
 from siamcorr.kept_memory import keep_freed_memory
+from siamcorr.wire.envelope import size_bytes
 from siamcorr_client._calls import Call
 from siamcorr_client._errors import RpcFailure, error_of_call
 from siamcorr_client._settings import Headers, Settings, as_timeout
@@ -120,7 +121,7 @@ class ClientBase:
             raise InvalidArgument.found("client", "a closed one", "an open one")
 
     def _check_size(self, call: Call[Any]) -> None:
-        size = sum(memoryview(part).nbytes for part in call.parts)
+        size = size_bytes(call.parts)
         if size > self._settings.max_message_bytes:
             expected = f"at most max_message_bytes={self._settings.max_message_bytes}"
             raise InvalidArgument.found("request", f"{size} bytes", expected)

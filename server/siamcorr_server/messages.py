@@ -12,7 +12,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from siamcorr.errors import InvalidArgument
-from siamcorr.wire.envelope import Buffer
+from siamcorr.wire.envelope import Buffer, size_bytes
 
 __all__ = ["MAX_SMALL_BYTES", "join", "parse"]
 
@@ -45,7 +45,7 @@ def join(parts: Sequence[Buffer], max_bytes: int) -> bytes:
     Raises:
         InvalidArgument: names ``output``: there are more than ``max_bytes``, which gRPC would not send.
     """
-    size = sum(memoryview(part).nbytes for part in parts)
+    size = size_bytes(parts)
     if size > max_bytes:
         expected = f"at most {max_bytes}: ask for peaks, for float16, or for fewer pairs"
         raise InvalidArgument.found("output", f"an answer of {size} bytes", expected)

@@ -119,8 +119,8 @@ def seal_correlate_response(responses: Sequence[Response]) -> Parts:
         for peak in response.peaks:
             result.peaks.add(row=peak.row, col=peak.col, score=peak.score, psr=peak.psr, channel=peak.channel)
         if (place := response.map_to_frame) is not None:
-            result.map_to_frame.x0, result.map_to_frame.y0 = place.x0, place.y0
-            result.map_to_frame.step_x, result.map_to_frame.step_y = place.step_x, place.step_y
+            view = result.map_to_frame
+            view.x0, view.y0, view.step_x, view.step_y = place.x0, place.y0, place.step_x, place.step_y
     _write_timings(message.timings, responses[0].timings)
     return seal(message, writer.parts, padded=True)
 
@@ -215,21 +215,23 @@ def _read_result(result: pb.Result, reader: PayloadReader, timings: Timings) -> 
     response_map: npt.NDArray[np.floating] | None = None
     if result.HasField("map"):
         response_map = reader.read(result.map, "map", _MAP_DTYPES)
-    place = result.map_to_frame
+    view = None
+    if result.HasField("map_to_frame"):
+        place = result.map_to_frame
+        view = MapToFrame(place.x0, place.y0, place.step_x, place.step_y)
     return Response(
         template=result.template,
         generation=result.generation,
         map=response_map,
-        peaks=tuple(Peak(peak.row, peak.col, peak.score, peak.psr, peak.channel) for peak in result.peaks),
-        map_to_frame=MapToFrame(place.x0, place.y0, place.step_x, place.step_y)
-        if result.HasField("map_to_frame")
-        else None,
+        peaks=_peaks(result) if result.peaks else (),
+        map_to_frame=view,
         timings=timings,
-        maps={
-            tensor.name: reader.read(tensor, f"maps[{tensor.name!r:.80}]", _MAP_DTYPES)
-            for tensor in result.maps
-        },
+        maps={tensor.name: reader.read(tensor, "maps", _MAP_DTYPES) for tensor in result.maps},
     )
+
+
+def _peaks(result: pb.Result) -> tuple[Peak, ...]:
+    return tuple(Peak(peak.row, peak.col, peak.score, peak.psr, peak.channel) for peak in result.peaks)
 
 
 def _write_timings(message: pb.Timings, timings: Timings) -> None:

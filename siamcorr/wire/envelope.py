@@ -24,9 +24,21 @@ from google.protobuf.message import DecodeError, Message
 
 from siamcorr.errors import InvalidArgument
 
-__all__ = ["Buffer", "Parts", "bulk_of", "read_varint", "seal", "unseal", "varint", "without_bulk"]
+__all__ = [
+    "Buffer",
+    "Parts",
+    "bulk_of",
+    "read_varint",
+    "seal",
+    "size_bytes",
+    "unseal",
+    "varint",
+    "without_bulk",
+]
 
 Buffer: TypeAlias = bytes | memoryview
+"""Bytes; a memoryview is one of single bytes, so that its length counts them."""
+
 Parts: TypeAlias = Sequence[Buffer]
 """The bytes of a message, to be joined."""
 
@@ -51,13 +63,22 @@ def seal(head: Message, bulk: Iterable[Buffer], *, padded: bool = False) -> Part
     b'abc'
     """
     parts = list(bulk)
-    size = sum(memoryview(part).nbytes for part in parts)
+    size = size_bytes(parts)
     length, data = varint(size), head.SerializeToString()
     if padded:
         rest = -(len(data) + len(_PADDING) + 1 + len(_TAG) + len(length)) % _ALIGNED_BYTES
         zeros = rest or _ALIGNED_BYTES  # protobuf leaves out what is empty
         data = b"".join((data, _PADDING, bytes([zeros]), bytes(zeros)))
     return [data, _TAG, length, *parts]
+
+
+def size_bytes(parts: Parts) -> int:
+    """Return how many bytes ``parts`` are together.
+
+    >>> size_bytes([b"ab", memoryview(b"c")])
+    3
+    """
+    return sum(map(len, parts))
 
 
 def bulk_of(parts: Parts) -> Parts:
@@ -128,7 +149,7 @@ def _find_bulk(view: memoryview) -> tuple[int, int] | None:
             return None
         start = position
         tag, position = read_varint(view, position)
-        field, wire_type = divmod(tag, 8)
+        field, wire_type = tag >> 3, tag & 7
         if wire_type == _LENGTH:
             length, position = read_varint(view, position)
             if field == _BULK:
@@ -162,10 +183,10 @@ def read_varint(view: memoryview, position: int) -> tuple[int, int]:
     if position < len(view) and (only := view[position]) < 0x80:  # as most are
         return only, position + 1
     number = shift = 0
-    for group in view[position : position + 10]:
+    for end in range(position, min(position + 10, len(view))):
+        group = view[end]
         number |= (group & 0x7F) << shift
         shift += 7
-        position += 1
         if group < 0x80:
-            return number, position
+            return number, end + 1
     return 1 << 70, len(view)

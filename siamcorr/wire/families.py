@@ -41,7 +41,7 @@ _SHARED_TAG = pb.CorrelateRequest.SHARED_FIELD_NUMBER << 3 | 2
 _MAX_SLOT_BYTES = 0x7F  # of a message's slot: its length is one byte then, and an honest one has less than 50
 _TEMPLATE_TAG = bytes([pb.CorrelateRequest.TEMPLATES_FIELD_NUMBER << 3 | 2])
 _MAX_HANDLES, _MAX_HANDLE_BYTES = 64, 0x7F  # what is read here; a length is one byte then
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ def _key(template: Handle | Sequence[Handle], options: CorrelateOptions) -> Hash
     features = options.get("features")
     if type(features) is not np.ndarray or features.dtype.str.startswith(">"):
         return None
-    named = tuple((name, type(value), value) for name, value in options.items() if name != "features")
-    if not all(kind in _PLAIN for _, kind, _ in named) or options.get("gain") == 0:  # of two signs, and equal
+    named = tuple([(name, type(value), value) for name, value in options.items() if name != "features"])
+    if not _PLAIN.issuperset([kind for _, kind, _ in named]) or options.get("gain") == 0:  # of two signs
         return None
     handles = _handles(template)
     if not handles or not all(isinstance(handle, str) and handle.isascii() for handle in handles):
@@ -131,7 +131,7 @@ def _handles(template: object) -> list[Any]:
 def _written(handles: Sequence[str]) -> bytes:
     """Return a message's first field, as often as there are ``handles``."""
     raw = [handle.encode() for handle in handles]
-    return b"".join(part for one in raw for part in (_TEMPLATE_TAG, bytes([len(one)]), one))
+    return b"".join([part for one in raw for part in (_TEMPLATE_TAG, bytes([len(one)]), one)])
 
 
 def _read_handles(data: memoryview) -> tuple[tuple[str, ...], int] | None:

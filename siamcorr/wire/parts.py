@@ -74,5 +74,5 @@ def _read_named(features: tensor_pb2.Features, reader: PayloadReader) -> Mapping
             raise InvalidArgument.found(
                 "features", f"{tensor.name!r:.80} twice", "tensors of different names"
             )
-        tensors[tensor.name] = reader.read(tensor, f"features[{tensor.name!r:.80}]", FEATURE_DTYPES)
+        tensors[tensor.name] = reader.read(tensor, "features", FEATURE_DTYPES)
     return tensors

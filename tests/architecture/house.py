@@ -17,7 +17,7 @@ BARE: frozenset[str] = frozenset()
 NUMPY = frozenset({"numpy"})
 MESSAGES = frozenset({"numpy", "google.protobuf"})
 IMAGES = frozenset({"numpy", "cv2"})
-TORCH = frozenset({"llvmlite", "ml_dtypes", "numpy", "onnxruntime", "safetensors", "torch"})
+TORCH = frozenset({"llvmlite", "ml_dtypes", "numpy", "onnx", "onnxruntime", "safetensors", "torch"})
 
 FACE = "__init__"
 
@@ -50,12 +50,12 @@ FLOORS: tuple[dict[str, frozenset[str]], ...] = (
     {
         "frames": IMAGES | TORCH,
         "passes": TORCH,
-        "planning": TORCH,
         "prepared_templates": TORCH,
+        "recipes": TORCH,
         "shared_bank": TORCH,
         "stats": TORCH,
     },
-    {"launch": TORCH, "warm_up": NUMPY},
+    {"launch": TORCH, "planning": TORCH, "warm_up": NUMPY},
     {"requests": TORCH},
     {"engine": IMAGES | TORCH},
     # The roof: what the lazy names of `import siamcorr` may bring, once they are used.

@@ -170,6 +170,17 @@ def test_a_template_without_its_tensors_is_refused(engine: Engine) -> None:
         engine.correlate(complete, **frame, model="large")
 
 
+def test_a_template_without_its_tensors_is_refused_beside_one_that_has_them(engine: Engine) -> None:
+    frame: dict[str, Any] = {"image": OTHER, "box": BOXES[0], "kind": "network", "model": "small"}
+    features, other = np.zeros((3, 2, 2), np.float32), np.zeros((3, 1, 1), np.float32)
+    sound = [engine.create_template({"features": features, "centred": features}) for _ in range(2)]
+    for wrong in ({"features": features}, {"features": features, "centred": other}):
+        error = refused(engine.correlate, [*sound, engine.create_template(wrong)], **frame)
+        assert error.field == "template"
+    of_gate = made(engine, "gate")[0]
+    assert refused(engine.correlate, [*made(engine), of_gate], **frame).field == "template"
+
+
 def test_another_model_is_refused_though_its_shapes_are_the_same() -> None:
     models = {"one": small_network(), "other": small_network()}
     with Engine(EngineSettings(device="cpu", models={}), models=models) as engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import ml_dtypes
@@ -14,7 +15,7 @@ from random_calls import ARRAY_DTYPES, LAYOUTS, bits, feature_arrays, in_layout
 from siamcorr.arguments import FEATURE_DTYPES, Array
 from siamcorr.errors import InvalidArgument
 from siamcorr.tensors import MAX_AXES, PayloadReader, PayloadWriter, dtype_code, dtype_name
-from siamcorr.v1.tensor_pb2 import DATA_TYPE_FLOAT32, DATA_TYPE_UINT8, Tensor
+from siamcorr.v1.tensor_pb2 import DATA_TYPE_FLOAT16, DATA_TYPE_FLOAT32, DATA_TYPE_UINT8, Tensor
 
 ALL_DTYPES = (*FEATURE_DTYPES, "uint8")
 
@@ -82,6 +83,16 @@ def test_an_aligned_tensor_is_a_view_and_no_tensor_can_be_written_to() -> None:
         assert array.tolist() == [1.0]
 
 
+def test_a_tensor_holds_the_view_that_its_payload_is() -> None:
+    lent = np.ones(8, np.uint8)[:]
+    is_held = weakref.ref(lent)
+    array = PayloadReader(lent.data).read(float32s(), "x", ALL_DTYPES)
+    del lent
+    assert is_held() is not None
+    del array
+    assert is_held() is None
+
+
 def test_what_is_not_a_number_or_subnormal_keeps_its_bits() -> None:
     odd = np.array([0x7F800001, 0x80000000, 0x00000001, 0xFFC01234], np.uint32).view(np.float32)
     (message,), payload = written(odd)
@@ -131,7 +142,7 @@ def test_a_code_that_is_not_allowed_is_refused(code: Any) -> None:
         (float32s(offset_bytes=1), "x.offset_bytes"),
         (float32s(offset_bytes=2**63), "x.offset_bytes"),
         (float32s(offset_bytes=2**64 - 8), "x.offset_bytes"),
-        (float32s(name="n" * 65), "x.name"),
+        (float32s(name="n" * 65), f"x['{'n' * 65}'].name"),
     ],
 )
 def test_a_tensor_that_cannot_be_is_refused_by_field(message: Tensor, field: str) -> None:
@@ -154,6 +165,91 @@ def test_a_payload_cut_at_any_length_or_with_more_behind_is_refused() -> None:
         reader = PayloadReader((payload + b"?")[:length])
         with pytest.raises(InvalidArgument, match="payload: found"):
             read_all(reader, messages)
+
+
+def of_many_pairs() -> tuple[list[Tensor], bytes]:
+    """Return what an answer of four pairs has: two maps of each, whose descriptions repeat."""
+    writer, messages = PayloadWriter(), []
+    for number in range(4):
+        for name, channels in (("cls", 2), ("loc", 4)):
+            messages.append(Tensor())
+            writer.add(messages[-1], np.full((channels, 3, 3), number, np.float32), name)
+    return messages, b"".join(writer.parts)
+
+
+def read_named(messages: list[Tensor], payload: bytes) -> list[Array]:
+    reader = PayloadReader(payload)
+    arrays = [reader.read(message, "maps", FEATURE_DTYPES) for message in messages]
+    reader.finish()
+    return arrays
+
+
+def test_tensors_that_repeat_are_each_described_in_full() -> None:
+    messages, payload = of_many_pairs()
+    for number, message in enumerate(messages):
+        channels = 4 if number % 2 else 2
+        assert message == Tensor(
+            name="loc" if number % 2 else "cls",
+            dtype=DATA_TYPE_FLOAT32,
+            shape=[channels, 3, 3],
+            offset_bytes=36 * (number // 2 * 6 + number % 2 * 2),
+            length_bytes=36 * channels,
+        )
+    arrays = read_named(messages, payload)
+    assert [array.shape[0] for array in arrays] == [2, 4] * 4
+    assert [array.min() for array in arrays] == [array.max() for array in arrays] == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"dtype": 0}, ""),
+        ({"dtype": DATA_TYPE_UINT8}, ""),
+        ({"dtype": DATA_TYPE_FLOAT16}, ".length_bytes"),
+        ({"shape": [3, 3, 3]}, ".length_bytes"),
+        ({"shape": [0, 3, 3]}, ".shape"),
+        ({"shape": []}, ".shape"),
+        ({"length_bytes": 40}, ".length_bytes"),
+        ({"offset_bytes": 1}, ".offset_bytes"),
+        ({"offset_bytes": 2**64 - 4}, ".offset_bytes"),
+    ],
+)
+def test_a_tensor_is_checked_though_the_like_was_read_before(
+    which: int, changes: dict[str, Any], field: str
+) -> None:
+    messages, payload = of_many_pairs()
+    for name in changes:
+        messages[which].ClearField(name)
+    messages[which].MergeFrom(Tensor(**changes))
+    with pytest.raises(InvalidArgument) as caught:
+        read_named(messages, payload)
+    assert caught.value.field == f"maps['{messages[which].name}']{field}"
+
+
+def test_tensors_that_differ_are_told_apart_by_all_that_is_said_of_them() -> None:
+    messages, payload = of_many_pairs()
+    messages[4].shape[:] = [3, 2, 3]
+    messages[6].name = "loc"
+    shapes = [array.shape for array in read_named(messages, payload)]
+    assert shapes == [(2, 3, 3), (4, 3, 3), (2, 3, 3), (4, 3, 3), (3, 2, 3), (4, 3, 3), (2, 3, 3), (4, 3, 3)]
+
+
+def test_any_number_of_different_tensors_is_read() -> None:
+    writer, messages = PayloadWriter(), [Tensor() for _ in range(200)]
+    for number, message in enumerate(messages):
+        writer.add(message, np.full(1 + number % 100, number, np.float16), f"n{number % 100}")
+    arrays = read_named(messages, b"".join(writer.parts))
+    assert [array.tolist() for array in arrays] == [[n] * (1 + n % 100) for n in range(200)]
+
+
+@pytest.mark.parametrize("cells", [4, 4096])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_small_and_large_arrays_are_written_alike_again_and_again(cells: int, layout: str) -> None:
+    numbers = in_layout(np.arange(6 * cells, dtype=np.float32).reshape(2, 3, cells), layout)
+    messages, payload = written(numbers, numbers, numbers)
+    assert payload == 3 * numbers.astype("<f4").tobytes()
+    assert [message.offset_bytes for message in messages] == [0, 24 * cells, 48 * cells]
 
 
 def test_a_payload_is_read_out_of_a_larger_message() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from siamcorr_client.trackers.anchor import Anchor
 from siamcorr_client.trackers.anchor_free import AnchorFree
-from siamcorr_client.trackers.kinds import Found, Kind
+from siamcorr_client.trackers.kinds import Found, Kind, best_of_each
 from siamcorr_client.trackers.places import Places
 from siamcorr_client.trackers.settings import AnchorFreeSettings, AnchorSettings, ProposalSettings
 
@@ -24,6 +24,18 @@ KINDS: dict[str, tuple[Kind, int, int]] = {
     "anchor": (Anchor(AnchorSettings(search_px=287)), 5, 21),
 }
 FRAME = np.array([640.0, 480.0])
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from([-math.inf, -1.0, 0.0, 0.5, math.nan]), min_size=1, max_size=5), min_size=1
+    )
+)
+def test_each_owners_best_is_the_first_of_its_highest(scores: list[list[float]]) -> None:
+    owners = np.repeat(np.arange(len(scores)), [len(one) for one in scores])
+    starts = np.cumsum([0, *map(len, scores[:-1])])
+    expected = [start + np.argmax(one) for start, one in zip(starts, scores, strict=True)]
+    assert best_of_each(owners, np.concatenate(scores)).tolist() == expected
 
 
 def random_maps(kind: str, count: int, seed: int, spread: float = 3.0) -> dict[str, npt.NDArray[np.float32]]:

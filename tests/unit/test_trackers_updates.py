@@ -9,7 +9,7 @@ from network_client import FRAME, NetworkClient
 from siamcorr.answers import Response
 from siamcorr.errors import DeadlineExceeded, InternalError, QueueFull, SiamcorrError
 from siamcorr_client.trackers import BankUpdates, BlendUpdates, MultiTracker, Tracker, Updates
-from siamcorr_client.trackers.banks import Meetings
+from siamcorr_client.trackers.banks import Meetings, meetings
 
 BOXES = [(100.0, 100.0, 40.0, 40.0), (400.0, 300.0, 30.0, 50.0)]
 
@@ -95,6 +95,21 @@ def test_templates_maps_are_averaged_by_their_shares() -> None:
     found, _ = met.maps([Response("t", 1, None, maps={"cls": one}) for one in maps])
     expected = [5, 0.3 * 1 + 0.35 * 2 + 0.35 * 3, 0.3 * 10 + 0.35 * 20 + 0.35 * 30]
     assert found["cls"][:, 0, 0, 0] == pytest.approx(expected)
+
+
+def test_who_meets_whom_is_found_out_once_for_equal_targets() -> None:
+    first = meetings((0, 1, 1), ((1.0,), (0.5, 0.5)))
+    assert meetings((0, 1, 1), ((1.0,), (0.5, 0.5))) is first
+    assert meetings((0, 1, 1), ((1.0,), (0.25, 0.75))) is not first
+    assert first.templates.tolist() == [0, 1, 2, 1, 2]
+    with pytest.raises(ValueError, match="read-only"):
+        first.regions[0] = 1
+
+
+def test_maps_of_several_shapes_do_not_fit_together() -> None:
+    maps = [np.zeros(shape, np.float32) for shape in ((1, 2, 2), (1, 2, 3))]
+    with pytest.raises(InternalError, match="do not fit together"):
+        meetings((0, 1), ((1.0,),) * 2).maps([Response("t", 1, None, maps={"cls": one}) for one in maps])
 
 
 def test_a_bank_of_one_has_the_bits_of_no_bank() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from siamcorr.answers import Response
 from siamcorr.errors import InternalError
 from siamcorr_client.trackers.kinds import Maps, Rows, Views
 
-__all__ = ["Meetings"]
+__all__ = ["Meetings", "meetings"]
 
 
 class Meetings:
@@ -38,6 +39,7 @@ class Meetings:
         self.regions: Rows = np.repeat(np.arange(len(owners)), counts[owners])
         within = np.arange(len(self.regions)) - self._starts[self.regions]
         self.templates: Rows = firsts[owners][self.regions] + within
+        self.templates.flags.writeable = self.regions.flags.writeable = False
 
     def maps(self, responses: Sequence[Response]) -> tuple[Maps, Views]:
         """Return the average maps of each region, (S, C, H, W) by name, and where they lie.
@@ -56,13 +58,19 @@ class Meetings:
 
     def _averaged(self, maps: list[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
         if len(maps) == len(self._shares):
-            return np.stack(maps)
-        return np.stack(
+            return np.array(maps)  # as np.stack, in half its time
+        return np.array(
             [
                 _mean(maps[start:end], shares)
                 for shares, (start, end) in zip(self._shares, pairwise(self._starts), strict=True)
             ]
         )
+
+
+@lru_cache(maxsize=8)
+def meetings(owners: tuple[int, ...], shares: tuple[tuple[float, ...], ...]) -> Meetings:
+    """Return the :class:`Meetings`: from frame to frame they are the same."""
+    return Meetings(np.array(owners, np.intp), shares)
 
 
 def _mean(maps: list[npt.NDArray[np.floating]], shares: Sequence[float]) -> npt.NDArray[np.floating]:

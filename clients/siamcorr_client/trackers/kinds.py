@@ -90,7 +90,17 @@ def best_of_each(owners: Rows, scores: Floats) -> Rows:
     >>> best_of_each(np.array([0, 1, 1, 1, 2]), np.array([0.1, 0.2, 0.9, 0.9, 0.3])).tolist()
     [0, 2, 4]
     """
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    ends = np.append(starts[1:], len(owners))
-    best = [start + scores[start:end].argmax() for start, end in zip(starts, ends, strict=True)]
-    return np.array(best, np.intp)
+    is_first = _is_first(owners)
+    starts = np.flatnonzero(is_first)
+    if len(starts) == len(owners):
+        return starts
+    highest = np.maximum.reduceat(scores, starts)[np.cumsum(is_first) - 1]
+    best = np.flatnonzero((scores == highest) | np.isnan(scores))  # NaN is the highest, as for argmax
+    return best[_is_first(owners[best])]
+
+
+def _is_first(owners: Rows) -> npt.NDArray[np.bool_]:
+    """Tell which entries begin with another owner than the one before."""
+    is_first = np.ones(len(owners), np.bool_)
+    np.not_equal(owners[1:], owners[:-1], out=is_first[1:])
+    return is_first

@@ -27,7 +27,7 @@ from siamcorr.errors import InvalidArgument, TemplateNotFound
 from siamcorr.geometry import as_boxes
 from siamcorr_client.trackers.anchor import Anchor
 from siamcorr_client.trackers.anchor_free import AnchorFree
-from siamcorr_client.trackers.banks import Meetings
+from siamcorr_client.trackers.banks import meetings
 from siamcorr_client.trackers.confidence import apce, psr
 from siamcorr_client.trackers.correlator import Correlator
 from siamcorr_client.trackers.frame_size import frame_size
@@ -145,21 +145,19 @@ class MultiTracker:
         if not self._targets:
             return {}
         places = self._places_in(frame)
-        found = self._search(image, places, frame)
+        was_lost = np.array([target.is_lost for target in self._targets], np.bool_)
+        found = self._search(image, places, frame, was_lost)
         scores = found.scores.tolist()
-        confidence = [
-            target.confidence(score, is_likelihood=self._kind.has_likelihoods)
-            for target, score in zip(self._targets, scores, strict=True)
-        ]
+        confidence = self._confidence(found.scores)
         poor = np.array([target.poor for target in self._targets])
-        is_lost, poor = after(self._is_lost(), poor, np.array(confidence), self.settings.lost)
+        is_lost, poor = after(was_lost, poor, confidence, self.settings.lost)
         moved = places.where(is_lost, found.places) if self.settings.lost.rings else found.places
         outcomes = zip(self._targets, scores, is_lost.tolist(), poor.tolist(), strict=True)
         for target, score, is_target_lost, poor_frames in outcomes:
             target.count(score, is_lost=is_target_lost, poor=poor_frames)
         self._places, self._frame = moved, frame
         self._renew(image, confidence)
-        return self._tracks(found, confidence)
+        return self._tracks(found, confidence.tolist())
 
     def remove(self, target: int) -> None:
         """Follow a target no longer, and delete its templates.
@@ -195,12 +193,13 @@ class MultiTracker:
         """Close."""
         self.close()
 
-    def _search(self, image: Image, places: Places, frame: Floats) -> Found:
+    def _search(self, image: Image, places: Places, frame: Floats, is_lost: npt.NDArray[np.bool_]) -> Found:
         """Ask for all search regions, and return what was found in each target's best one."""
-        kind, is_lost, rings = self._kind, self._is_lost(), self.settings.lost.rings
+        kind, rings = self._kind, self.settings.lost.rings
         regions = around(places, kind.search_sides(places), is_lost, rings, frame)
         templates = [template for target in self._targets for template in target.templates]
-        met = Meetings(np.repeat(regions.owners, kind.searches), self._shares())
+        owners = np.repeat(regions.owners, kind.searches)
+        met = meetings(tuple(owners.tolist()), self._shares())
         try:
             responses = self._client.correlate(
                 templates,
@@ -214,7 +213,16 @@ class MultiTracker:
         maps, views = met.maps(responses)
         window = np.where(is_lost & (rings > 0), 0.0, 1.0)[regions.owners]
         found = kind.find(regions.places, maps, views, frame, window)
+        if len(regions.owners) == len(places):
+            return found
         return found.take(best_of_each(regions.owners, found.scores))
+
+    def _confidence(self, scores: Floats) -> Floats:
+        """Return each target's score as a part of one, 0 to 1; a likelihood is that already."""
+        if self._kind.has_likelihoods:
+            return np.clip(scores, 0.0, 1.0)
+        named = zip(self._targets, scores.tolist(), strict=True)
+        return np.array([target.confidence(score) for target, score in named])
 
     def _tracks(self, found: Found, confidence: list[float]) -> dict[int, Track]:
         rows = zip(
@@ -242,7 +250,7 @@ class MultiTracker:
             for target, box, score, part, sidelobe_ratio, energy, scores, view in rows
         }
 
-    def _renew(self, image: Image, confidence: list[float]) -> None:
+    def _renew(self, image: Image, confidence: Floats) -> None:
         """Renew the templates whose time has come."""
         if self._updates is None:
             return
@@ -256,14 +264,12 @@ class MultiTracker:
             boxes, targets = self._places.boxes()[due], [self._targets[row] for row in due]
             renew(self._client, self._model, self._updates, targets, image=image, boxes=boxes)
 
-    def _shares(self) -> list[list[float]]:
+    def _shares(self) -> tuple[tuple[float, ...], ...]:
         """Return what each of a target's templates has of the average, for all targets."""
         if isinstance(self._updates, BankUpdates):
-            return [self._updates.shares(len(target.templates)) for target in self._targets]
-        return [[1.0]] * len(self._targets)
-
-    def _is_lost(self) -> npt.NDArray[np.bool_]:
-        return np.array([target.is_lost for target in self._targets], np.bool_)
+            shares = self._updates.shares
+            return tuple(tuple(shares(len(target.templates))) for target in self._targets)
+        return ((1.0,),) * len(self._targets)
 
     def _places_in(self, frame: Floats) -> Places:
         """Return where the targets are in a frame that may have another size than the one before."""

@@ -53,6 +53,7 @@ class Proposals:
     cells: int
 
 
+@lru_cache(maxsize=32)
 def points(cells: int, stride: int) -> tuple[Floats, Floats]:
     """Return x and y of the map's cells, each (n * n,), in pixels of the resized search region.
 
@@ -60,7 +61,9 @@ def points(cells: int, stride: int) -> tuple[Floats, Floats]:
     [-16.0, 0.0, 16.0, -16.0, 0.0, 16.0, -16.0, 0.0, 16.0]
     """
     along = stride * (np.arange(cells, dtype=np.float64) - cells // 2)
-    return np.tile(along, cells), np.repeat(along, cells)
+    x, y = np.tile(along, cells), np.repeat(along, cells)
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
 
 
 def likelihood(background: npt.NDArray[np.floating], target: npt.NDArray[np.floating]) -> Floats:
@@ -108,10 +111,10 @@ def choose(
 
     with np.errstate(all="ignore"):  # proposals may be as wrong as a network can be; NaN never wins
         bound = proposals.scores * (1 - part)[:, None] + hann * part[:, None]
-        bound = np.where(np.isnan(bound), -np.inf, bound)
+        bound = np.fmax(bound, -np.inf)
         every, first = np.arange(len(places)), bound.argmax(axis=1)
         least = ranked(every, first, weighed(every, first)[1])
-        regions, chosen = np.nonzero(bound >= least[:, None])
+        regions, chosen = np.divmod(np.flatnonzero(bound >= least[:, None]), len(hann))
         boxes, penalty = weighed(regions, chosen)
         rank = ranked(regions, chosen, penalty)
         best = best_of_each(regions, rank)

@@ -25,24 +25,21 @@ class Target:
     age: int = 0
     _first_scores: list[float] = field(default_factory=list)
 
-    def confidence(self, score: float, *, is_likelihood: bool) -> float:
+    def confidence(self, score: float) -> float:
         """Return a score as a part, 0 to 1, of the mean that the target had in its first frames.
 
-        A likelihood is taken as it is. Later frames do not count: a tracker that has begun to follow
-        something else grows sure of that.
+        Later frames do not count: a tracker that has begun to follow something else grows sure of that.
 
         >>> target = Target(0, [])
-        >>> target.confidence(4.0, is_likelihood=False)
+        >>> target.confidence(4.0)
         1.0
         >>> target.count(4.0, is_lost=False, poor=0)
-        >>> target.confidence(3.0, is_likelihood=False)
+        >>> target.confidence(3.0)
         0.75
         """
-        if not is_likelihood:
-            first = self._first_scores or [score]
-            mean = sum(first) / len(first)
-            score = score / mean if mean > 0 else 0.0
-        return min(max(score, 0.0), 1.0)
+        first = self._first_scores or [score]
+        mean = sum(first) / len(first)
+        return min(max(score / mean, 0.0), 1.0) if mean > 0 else 0.0
 
     def count(self, score: float, *, is_lost: bool, poor: int) -> None:
         """Take a frame into account."""
