@@ -45,7 +45,7 @@ class Template:
 class MapToFrame(NamedTuple):
     """Where a response map lies in the frame that it was computed from, in frame pixels.
 
-    A tuple, because one is made of every pair.
+    It unpacks as x0, y0, step_x, step_y.
 
     When the response peaks at cell (row, col), the middle of the target's box is at
     (``x0 + col * step_x``, ``y0 + row * step_y``).

@@ -83,7 +83,9 @@ class Device:
         return self._to_device(staging)
 
     def upload_stacks(self, stacks: Sequence[Sequence[Array] | Array]) -> torch.Tensor:
-        """Join arrays (N, *shape) that are not to be written to, into one tensor.
+        """Join arrays (N, *shape), which are not to be written to, into one tensor.
+
+        A single one may be the tensor's memory itself, which it keeps alive.
 
         >>> stack = np.zeros((2, 8, 8, 3), np.uint8)
         >>> Device(torch.device("cpu")).upload_stacks([stack, stack]).shape

@@ -65,7 +65,7 @@ def prepare(
             fills = [mean()] * len(crops)
             waiting.crops = _cut_out(image, crops, model.template_px, fills, workers)
             continue
-        boxes = frame.boxes[waiting.search_slots]
+        boxes = frame.boxes[list(waiting.search_slots)]
         all_crops = search_crops(boxes, model.crop)
         searches, colours = _share_regions(waiting, [_leaves(crop, image) for crop in all_crops])
         multiply_adds += waiting.load.multiply_adds(waiting.size, len(searches))

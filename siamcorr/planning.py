@@ -88,7 +88,8 @@ def plan_correlate(
         InvalidArgument: the call does not fit the templates; names the field.
         ModelNotFound: the frame's embedder is not loaded.
     """
-    owns = tuple((_network_owns if call.is_network else _owns)(call, leases.values(), models))
+    held = list(leases.values())
+    owns = tuple(_network_owns(call, held, models) if call.is_network else _owns(call, held))
     plans = call.family.plans if call.family is not None and len(owns) == len(call.templates) else {}
     if owns not in plans:
         if len(plans) >= _MAX_PLANS:
@@ -96,7 +97,6 @@ def plan_correlate(
         plans[owns] = _recipes(
             call, list(leases), owns, models, max_multiply_adds=max_multiply_adds, device=device
         )
-    held = list(leases.values())
     tasks = [recipe.task(held) for recipe in cast(Sequence[Recipe], plans[owns])]
     if isinstance(call.search, Frame):
         crops = [
@@ -143,7 +143,7 @@ def _recipe(call: CorrelateCall, own: _Own, models: Mapping[str, Model]) -> Reci
     return Recipe(key, _load(call, key, None if model is None else find_model(model, models)))
 
 
-def _owns(call: CorrelateCall, leases: Iterable[Lease], _models: Mapping[str, Model]) -> Iterator[_Own]:
+def _owns(call: CorrelateCall, leases: Iterable[Lease]) -> Iterator[_Own]:
     is_frame = isinstance(call.search, Frame)
     for lease in leases:
         name = call.tensor or (DEFAULT_TENSOR if DEFAULT_TENSOR in lease.rows else next(iter(lease.rows)))

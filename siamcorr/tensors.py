@@ -136,15 +136,14 @@ class PayloadReader:
         # An array of its own: one made of a memoryview would not hold it, and its end tells that it was read.
         self._payload = np.frombuffer(payload, np.uint8)
         self._position = 0
-        self._known: dict[tuple[str, str], tuple[Tensor, _Form]] = {}
+        self._known: dict[tuple[str, str, Sequence[str]], tuple[Tensor, _Form]] = {}
 
-    def read(self, message: Tensor, field: str, dtypes: Sequence[str], *, aligned: bool = True) -> Array:
+    def read(self, message: Tensor, field: str, dtypes: tuple[str, ...], *, aligned: bool = True) -> Array:
         """Return the next tensor; it cannot be written to.
 
         Args:
             message: what the caller says of it.
-            field: what the tensor is called in errors; its own name goes behind, if it has one. Tensors of
-                one field may have the same ``dtypes``.
+            field: what the tensor is called in errors; its own name goes behind, if it has one.
             dtypes: which dtypes it may have.
             aligned: False where it is only going to be copied: it is a view then, wherever it lies.
 
@@ -160,8 +159,8 @@ class PayloadReader:
         self._position = end
         return view if view.flags.aligned or not aligned else _read_only_copy(view)
 
-    def _form(self, message: Tensor, field: str, dtypes: Sequence[str]) -> _Form:
-        key = field, message.name
+    def _form(self, message: Tensor, field: str, dtypes: tuple[str, ...]) -> _Form:
+        key = field, message.name, dtypes
         known = self._known.get(key)
         if known is not None:
             like, form = known

@@ -22,7 +22,7 @@ from siamcorr.shared_memory import Layout, Region, Slot, open_region
 from siamcorr.v1 import correlation_service_pb2 as correlation_pb
 from siamcorr.v1 import shared_memory_service_pb2 as pb
 from siamcorr.v1.tensor_pb2 import SharedSlot
-from siamcorr.wire.envelope import Buffer, Parts, bulk_of, seal, unseal, without_bulk
+from siamcorr.wire.envelope import Buffer, Parts, bulk_of, seal, size_bytes, unseal, without_bulk
 
 __all__ = ["SLOTS", "Loan", "SharedMemory"]
 
@@ -78,7 +78,7 @@ class SharedMemory:
     def lend(self, parts: Parts) -> Loan | None:
         """Write a request's payload into a slot, if there is one for it."""
         bulk = bulk_of(parts)
-        size = sum(memoryview(part).nbytes for part in bulk)
+        size = size_bytes(bulk)
         with self._lock:
             if self._region is None or not self._free or size > self._layout.slot_bytes:
                 return None

@@ -31,7 +31,7 @@ from siamcorr.v1 import shared_memory_service_pb2 as pb
 from siamcorr.v1 import shared_memory_service_pb2_grpc as rpc
 from siamcorr.v1.tensor_pb2 import SharedSlot
 from siamcorr.wire.correlation import seal_correlate_response
-from siamcorr.wire.envelope import Parts, bulk_of, without_bulk
+from siamcorr.wire.envelope import Parts, bulk_of, size_bytes, without_bulk
 from siamcorr_server.interceptor import Context
 from siamcorr_server.messages import parse
 
@@ -164,7 +164,7 @@ class _Attached:
         """Write an answer into its request's slot, and return where it is; None where it does not fit."""
         slot = self._own_slot(shared)
         slot.check(shared.sequence)
-        size = sum(memoryview(part).nbytes for part in bulk)
+        size = size_bytes(bulk)
         if not 0 < size <= slot.capacity_bytes:
             return None
         sequence = shared.sequence + 2

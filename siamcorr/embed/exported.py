@@ -24,6 +24,7 @@ Ways rejected:
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -125,13 +126,19 @@ def has_scales(model: ModelProto) -> bool:
 def scales_as_weights(model: ModelProto) -> bool:
     """Bring scaling into its second form in a graph that ONNX Runtime has optimised, in place.
 
-    Returns whether there were any. Other graphs are left as they are.
+    Returns whether there were any. Other graphs are left as they are, and so is what somebody else reads too.
+    Maps are of one item: its scales are the weight.
     """
     from onnx import helper, numpy_helper  # noqa: PLC0415 - it is there where ONNX Runtime is used
 
     graph = model.graph
-    makers = {name: node for node in graph.node for name in node.output}
-    ones = {tensor.name for tensor in graph.initializer if (numpy_helper.to_array(tensor) == 1).all()}
+    ones = {
+        tensor.name
+        for tensor in graph.initializer
+        if list(tensor.dims[1:]) == [1, 1, 1] and (numpy_helper.to_array(tensor) == 1).all()
+    }
+    read = Counter([name for node in graph.node for name in node.input] + [one.name for one in graph.output])
+    makers = {name: node for node in graph.node for name in node.output if read[name] == 1}
     shape = numpy_helper.from_array(np.array([-1, 1, 1, 1]), "weight_of_scales")
     products = []
     for convolution in graph.node:

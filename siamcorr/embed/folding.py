@@ -53,14 +53,14 @@ def chained(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
 
 
 def padded(layer: nn.Conv2d, inputs: int, outputs: int) -> nn.Conv2d:
-    """Return a convolution, with a bias, with as many channels: those behind its own are zeros.
+    """Return a dense or depthwise convolution, with a bias, of so many channels: zeros behind its own.
 
     >>> padded(nn.Conv2d(3, 8, 1), 4, 16)
     Conv2d(4, 16, kernel_size=(1, 1), stride=(1, 1))
     """
     weight, bias = _parameters(layer)
     more_outputs, more_inputs = outputs - layer.out_channels, inputs - layer.in_channels
-    depthwise = layer.groups > 1
+    depthwise = layer.groups == layer.in_channels > 1
     weight = F.pad(weight, (0, 0, 0, 0, 0, 0 if depthwise else more_inputs, 0, more_outputs))
     return _like(layer, weight, F.pad(bias, (0, more_outputs)), groups=outputs if depthwise else 1)
 
@@ -82,8 +82,9 @@ def _parameters(layer: nn.Conv2d) -> tuple[torch.Tensor, torch.Tensor]:
 def _like(layer: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor, groups: int) -> nn.Conv2d:
     """Return a convolution of the same geometry as ``layer`` with other weights."""
     outputs, inputs, *kernel = weight.shape
-    size, stride, padding = cast("list[tuple[int, int]]", [kernel, layer.stride, layer.padding])
+    geometry = [kernel, layer.stride, layer.padding, layer.dilation]
+    size, stride, padding, dilation = cast("list[tuple[int, int]]", geometry)
     with torch.device("meta"):  # without random numbers, which are the caller's
-        made = nn.Conv2d(inputs * groups, outputs, size, stride, padding, groups=groups)
+        made = nn.Conv2d(inputs * groups, outputs, size, stride, padding, dilation, groups)
     made.load_state_dict({"weight": weight, "bias": bias}, assign=True)
     return made

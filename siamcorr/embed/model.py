@@ -18,7 +18,7 @@ from siamcorr.shapes import Shape
 __all__ = ["Embed", "Embedder", "Model", "model_of", "network_of"]
 
 Embed: TypeAlias = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
-"""From crops (N, S, S, 3) uint8 BGR to features (N, ...) float32 by name, both on the device."""
+"""From crops (N, S, S, 3) uint8 BGR, only read, to features (N, ...) float32 by name, both on the device."""
 
 
 class Embedder(Protocol):
@@ -40,7 +40,10 @@ class Embedder(Protocol):
         """Return (C, h, w), the shape of the features of a crop of ``size_px`` by ``size_px``."""
 
     def __call__(self, crops: torch.Tensor) -> torch.Tensor:
-        """Return the features (N, C, h, w) float32 of crops (N, S, S, 3) uint8 BGR, unchanged."""
+        """Return the features (N, C, h, w) float32 of crops (N, S, S, 3) uint8 BGR.
+
+        The crops may be somebody else's memory: they are not to be written to.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,8 @@ Rules:
 - Off the CPU one thread gives the orders: they wait in one queue there, and what keeps cuDNN to full
   precision is set for the whole process, so a thread that is done would take it from one that is not.
 - Both runtimes have one interface, and are given the same module. For ONNX Runtime it is traced and exported
-  once, in memory.
+  once, in memory. A graph that is to be changed once it is optimised passes through a temporary file: ONNX
+  Runtime gives it away in no other way. Where that fails it runs as it was exported.
 
 What ONNX Runtime is slow with is exported in another form: see :mod:`siamcorr.embed.exported`. Before that,
 measured with NanoTrack v3's backbone, a crop of 255 pixels, two cores (AMD Zen 4): torch 2.7 ms one by one
@@ -25,6 +26,7 @@ Ways rejected:
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -40,10 +42,13 @@ from siamcorr.embed.workers import Workers
 from siamcorr.precision import in_full_precision
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from onnxruntime import InferenceSession
 
 __all__ = ["Runtime", "runtime_of"]
 
+
+_log = logging.getLogger(__name__)
 
 _ONNX = ("onnx", "onnxruntime")  # torch exports with the one, and the other runs
 _ERRORS = 3  # of ONNX Runtime's log levels
@@ -131,24 +136,37 @@ class _OnnxRuntime:
 
 def _session(exported: bytes) -> InferenceSession:
     """Return what runs an exported module: as it was optimised, but for what is better said afterwards."""
-    import onnx  # noqa: PLC0415 - both take a while, and only networks need them
-    import onnxruntime  # noqa: PLC0415
+    import onnx  # noqa: PLC0415 - it takes a while, and only networks need it
 
-    def opened(model: bytes, **settings: object) -> InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        for name, value in settings.items():
-            setattr(options, name, value)
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    if has_scales(onnx.load_from_string(exported)):
+        try:
+            model = _optimised(exported)
+            if scales_as_weights(model):
+                return _opened(model.SerializeToString())
+        except Exception:  # no room for a file, or a graph that another version makes or refuses
+            _log.warning("a network runs in a slower form", exc_info=True)
+    return _opened(exported)
 
-    if not has_scales(onnx.load_from_string(exported)):
-        return opened(exported)
+
+def _optimised(exported: bytes) -> ModelProto:
+    """Return the graph that ONNX Runtime makes of an exported one for this machine."""
+    import onnx  # noqa: PLC0415 - as above
+
     with TemporaryDirectory() as folder:
         path = str(Path(folder) / "optimised.onnx")
         # Errors only: it warns that the file suits this machine alone, as it shall.
-        session = opened(exported, optimized_model_filepath=path, log_severity_level=_ERRORS)
-        model = onnx.load(path)
-    return opened(model.SerializeToString()) if scales_as_weights(model) else session
+        _opened(exported, optimized_model_filepath=path, log_severity_level=_ERRORS)
+        return onnx.load(path)
+
+
+def _opened(model: bytes, **settings: object) -> InferenceSession:
+    import onnxruntime  # noqa: PLC0415 - it takes a while, and only networks need it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    for name, value in settings.items():
+        setattr(options, name, value)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _measured(module: nn.Module, examples: Sequence[torch.Tensor]) -> tuple[list[tuple[int, ...]], int]:

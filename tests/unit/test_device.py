@@ -101,3 +101,21 @@ def test_what_comes_down_is_in_c_order(dtype: torch.dtype) -> None:
     assert array.flags.c_contiguous
     np.testing.assert_array_equal(array, tensor.T.float().numpy())
     CPU.settle()
+
+
+def test_one_stack_of_arrays_stays_where_it_is_and_lives_as_long_as_its_tensor() -> None:
+    stack = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+    shared = CPU.upload_stacks([stack])
+    assert shared.data_ptr() == stack.ctypes.data
+    del stack
+    assert shared.flatten().tolist() == list(range(24))
+
+
+@pytest.mark.parametrize("as_lists", [False, True])
+def test_several_stacks_are_joined_in_a_copy(as_lists: bool) -> None:
+    stacks = [np.full((count, 2, 2, 3), count, np.uint8) for count in (1, 3)]
+    joined = CPU.upload_stacks([list(stack) for stack in stacks] if as_lists else stacks)
+    assert joined.shape == (4, 2, 2, 3)
+    assert joined[:, 0, 0, 0].tolist() == [1, 3, 3, 3]
+    joined.zero_()
+    assert all(stack.any() for stack in stacks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from siamcorr.embed import Workers
+from siamcorr.embed import Workers, runtime
 from siamcorr.embed.exported import OnPixels, has_scales, scaled, scales_as_weights
 from siamcorr.embed.mobilenet_v3 import _Squeeze, _SqueezeInBlocks
 from siamcorr.embed.runtime import _exported, runtime_of
@@ -51,6 +52,10 @@ def optimised(module: nn.Module, examples: Sequence[torch.Tensor], folder: Path)
     return onnx.load(options.optimized_model_filepath)
 
 
+def has_blocks(model: onnx.ModelProto) -> bool:
+    return any(node.domain == "com.microsoft.nchwc" and node.op_type == "Conv" for node in model.graph.node)
+
+
 def answer(model: onnx.ModelProto, features: torch.Tensor) -> torch.Tensor:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"input": features.numpy()})
@@ -69,7 +74,7 @@ def test_a_scaled_map_is_that_of_torch(biased: bool) -> None:
 def test_scaling_by_weights_saves_passes_and_changes_no_bit(biased: bool, tmp_path: Path) -> None:
     module, features = Attended(biased=biased).eval(), random(1, CHANNELS, 9, 9)
     model = optimised(module, [features], tmp_path)
-    if not any(node.op_type == "Upsample" for node in model.graph.node):
+    if not has_blocks(model):
         pytest.skip("no blocks of channels on this processor")
     expected, nodes = answer(model, features), len(model.graph.node)
     assert scales_as_weights(model)
@@ -134,3 +139,55 @@ def test_means_of_many_cells_lose_no_digits() -> None:
     (found,) = runtime_of(Scaled(), [features], Workers(1))(features)
     expected = squeeze.double()(features.double())
     assert float((found / expected - 1).abs().max()) < 2e-7
+
+
+class SharedScales(Attended):
+    """What is scaled is read once more, unscaled scales too: nothing of it can be taken away."""
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        features = self.before(features)
+        scales = self.scales(nn.functional.adaptive_avg_pool2d(features, 1))
+        once = scaled(features, scales, self.bias)
+        return (self.after(once) + self.before(scaled(once, scales, self.bias)),)
+
+
+def test_scales_of_several_maps_are_right() -> None:
+    module, features = SharedScales(biased=True).requires_grad_(False), random(2, CHANNELS, 9, 9)
+    (found,) = runtime_of(module, [features[:1]], Workers(1))(features)
+    torch.testing.assert_close(found, module(features)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("also_read", ["product", "spread"])
+def test_what_somebody_else_reads_is_left_alone(also_read: str, tmp_path: Path) -> None:
+    model = optimised(Attended(biased=False).eval(), [random(1, CHANNELS, 9, 9)], tmp_path)
+    if not has_blocks(model):
+        pytest.skip("no blocks of channels on this processor")
+    kind = {"product": "Mul", "spread": "Upsample"}[also_read]
+    [name] = [node.output[0] for node in model.graph.node if node.op_type == kind]
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+    before = model.SerializeToString(deterministic=True)
+    assert not scales_as_weights(model)
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def no_room() -> None:
+    raise FileNotFoundError("no usable temporary directory")
+
+
+def broken(model: onnx.ModelProto) -> bool:
+    model.graph.node[-1].input[0] = "nowhere"
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "failing"), [("TemporaryDirectory", no_room), ("scales_as_weights", broken)]
+)
+def test_where_rewriting_fails_it_runs_as_it_was_exported(
+    name: str, failing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    module, features = Attended(biased=True).requires_grad_(False), random(1, CHANNELS, 9, 9)
+    (expected,) = runtime_of(module, [features], Workers(1))(features)
+    monkeypatch.setattr(runtime, name, failing)
+    (found,) = runtime_of(module, [features], Workers(1))(features)
+    assert torch.equal(found, expected)
+    assert "slower form" in caplog.text

@@ -13,6 +13,8 @@ from torch import nn
 
 from plain_nanotrack import PlainNanoTrack
 from siamcorr.embed import Workers, runtime
+from siamcorr.embed.exported import _BLOCKED as BLOCKED
+from siamcorr.embed.exported import scales_as_weights
 from siamcorr.embed.hosted import host
 from siamcorr.embed.mobilenet_v3 import layers
 from siamcorr.embed.model import Model, network_of
@@ -88,7 +90,25 @@ def test_folding_changes_nothing_but_the_last_bits(
         assert float((found[name] - map_).abs().max() / map_.abs().max()) < 1e-5
 
 
-def test_a_pair_has_the_same_bits_alone_and_in_a_batch(model: Model) -> None:
+def test_all_scaling_is_by_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = []
+
+    def look(graph: Any) -> bool:
+        is_found = scales_as_weights(graph)
+        graphs.append((is_found, [node.op_type for node in graph.graph.node if node.domain == BLOCKED]))
+        return is_found
+
+    monkeypatch.setattr(runtime, "scales_as_weights", look)
+    host(build(state_of(published())), None, CPU, Workers(1))
+    if not any("Conv" in operators for _, operators in graphs):
+        pytest.skip("no blocks of channels on this processor")
+    assert [is_found for is_found, _ in graphs] == [True] * 3  # templates, search regions, heads
+    assert not any("Upsample" in operators for _, operators in graphs)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_a_pair_has_the_same_bits_alone_and_in_a_batch(threads: int) -> None:
+    model = host(build(state_of(published())), None, CPU, Workers(threads))
     template, search = crops(5, 127), crops(5, 255)
     together = maps_of(model, template, search)
     for index in range(5):

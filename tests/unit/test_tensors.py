@@ -227,6 +227,15 @@ def test_a_tensor_is_checked_though_the_like_was_read_before(
     assert caught.value.field == f"maps['{messages[which].name}']{field}"
 
 
+def test_a_dtype_is_checked_though_the_like_was_read_where_it_may_be() -> None:
+    messages, payload = written(*[np.ones(2, np.float16)] * 3)
+    reader = PayloadReader(payload)
+    for message in messages[:2]:
+        reader.read(message, "x", FEATURE_DTYPES)
+    with pytest.raises(InvalidArgument, match=r"^x"):
+        reader.read(messages[2], "x", ("float32",))
+
+
 def test_tensors_that_differ_are_told_apart_by_all_that_is_said_of_them() -> None:
     messages, payload = of_many_pairs()
     messages[4].shape[:] = [3, 2, 3]

@@ -69,7 +69,7 @@ class Meetings:
 
 @lru_cache(maxsize=8)
 def meetings(owners: tuple[int, ...], shares: tuple[tuple[float, ...], ...]) -> Meetings:
-    """Return the :class:`Meetings`: from frame to frame they are the same."""
+    """Return the :class:`Meetings`, read-only: from frame to frame they are the same."""
     return Meetings(np.array(owners, np.intp), shares)
 
 

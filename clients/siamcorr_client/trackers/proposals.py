@@ -55,7 +55,7 @@ class Proposals:
 
 @lru_cache(maxsize=32)
 def points(cells: int, stride: int) -> tuple[Floats, Floats]:
-    """Return x and y of the map's cells, each (n * n,), in pixels of the resized search region.
+    """Return x and y of the map's cells, each (n * n,), read-only, in pixels of the resized search region.
 
     >>> points(3, 16)[0].tolist()
     [-16.0, 0.0, 16.0, -16.0, 0.0, 16.0, -16.0, 0.0, 16.0]

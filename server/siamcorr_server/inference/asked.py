@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from siamcorr.answers import Response, Timings
-from siamcorr.wire.envelope import varint
+from siamcorr.wire.envelope import size_bytes, varint
 from siamcorr_server.inference.declared import Declared, check_version
 from siamcorr_server.inference.inputs import hold_outputs, read_inputs
-from siamcorr_server.inference.messages import open_request, seal_response, size_of
+from siamcorr_server.inference.messages import open_request, seal_response
 from siamcorr_server.inference.parameters import (
     EMPTY_FINAL,
     Parameter,
@@ -154,11 +154,11 @@ class Inference:
         since_s = time.monotonic()
         result = self._job.result(outcome)
         for name, (_, use) in self._uses.items():
-            use.check(size_of(result.outputs[name].parts))
+            use.check(size_bytes(result.outputs[name].parts))
         raw = [() if name in self._uses else result.outputs[name].parts for name in self._outputs]
         parts = seal_response(self._message(result), raw)
         if wrapped:
-            parts = [_STREAMED_TAG, varint(size_of(parts)), *parts]
+            parts = [_STREAMED_TAG, varint(size_bytes(parts)), *parts]
         data = join(parts, max_bytes)
         for name, (_, use) in self._uses.items():
             use.write(b"".join(result.outputs[name].parts))
@@ -201,5 +201,5 @@ class Inference:
                 place, _ = self._uses[name]
                 told.parameters["shared_memory_region"].string_param = place.region
                 told.parameters["shared_memory_offset"].int64_param = place.offset
-                told.parameters["shared_memory_byte_size"].int64_param = size_of(output.parts)
+                told.parameters["shared_memory_byte_size"].int64_param = size_bytes(output.parts)
         return message

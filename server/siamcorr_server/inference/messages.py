@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from google.protobuf.message import DecodeError
 
 from siamcorr.errors import InvalidArgument
-from siamcorr.wire.envelope import Buffer, Parts, read_varint, varint
+from siamcorr.wire.envelope import Buffer, Parts, read_varint, size_bytes, varint
 from siamcorr_server.inference.v2 import open_inference_pb2 as pb
 
-__all__ = ["open_request", "seal_response", "size_of"]
+__all__ = ["open_request", "seal_response"]
 
 _RAW = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
 _RAW_OUT_TAG = bytes([pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER << 3 | 2])
@@ -72,13 +72,8 @@ def seal_response(head: pb.ModelInferResponse, raw: Iterable[Sequence[Buffer]]) 
     """
     sealed: list[Buffer] = [head.SerializeToString()]
     for parts in raw:
-        sealed += [_RAW_OUT_TAG, varint(size_of(parts)), *parts]
+        sealed += [_RAW_OUT_TAG, varint(size_bytes(parts)), *parts]
     return sealed
-
-
-def size_of(parts: Iterable[Buffer]) -> int:
-    """Return how many bytes there are."""
-    return sum(memoryview(part).nbytes for part in parts)
 
 
 def _field(view: memoryview, position: int) -> tuple[int, int, int]:
