@@ -60,7 +60,7 @@ from siamcorr.tensors import PayloadReader
 from siamcorr.v1.tensor_pb2 import DATA_TYPE_BFLOAT16, Tensor
 
 message = Tensor(dtype=DATA_TYPE_BFLOAT16, shape=[1], length_bytes=2)
-PayloadReader(bytes(2)).read(message, "features", ["bfloat16"])
+PayloadReader(bytes(2)).read(message, "features", ("bfloat16",))
 """
 
 
