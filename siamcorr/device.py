@@ -124,7 +124,9 @@ class Device:
         dtype = _torch_dtype(array.dtype)
         if array.flags.aligned and array.flags.c_contiguous:
             with suppress(BufferError):  # numpy and torch of before 2025 cannot say that it may only be read
-                return from_dlpack(array.view(np.int16) if dtype is torch.bfloat16 else array).view(dtype)
+                if dtype is not torch.bfloat16:
+                    return from_dlpack(array)
+                return from_dlpack(array.view(np.int16)).view(dtype)
         return self.upload([array])[0]
 
     def _host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

@@ -37,15 +37,10 @@ def parts_of(number: int, threads: int) -> list[tuple[int, int]]:
 def run(kernel: Kernel, calls: Sequence[tuple[int, ...]], threads: int) -> None:
     """Make the calls, shared out between so many threads, this one among them."""
     mine, *others = (calls[first::threads] for first in range(min(threads, len(calls))))
-    waiting = [_pool().submit(_call, kernel, share) for share in others]
-    _call(kernel, mine)
+    waiting = [_pool().submit(kernel.each, share) for share in others]
+    kernel.each(mine)
     for other in waiting:
         other.result()
-
-
-def _call(kernel: Kernel, calls: Sequence[tuple[int, ...]]) -> None:
-    for call in calls:
-        kernel(*call)
 
 
 @cache
