@@ -35,7 +35,7 @@ from torch import nn
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["BLOCK", "OnPixels", "exporting", "has_scales", "scaled", "scales_as_weights"]
+__all__ = ["BLOCK", "OnPixels", "has_scales", "scaled", "scales_as_weights"]
 
 BLOCK = 16
 """Channels that lie together with AVX-512, twice those of AVX2. Scales are read in whole blocks alone."""
@@ -44,7 +44,7 @@ _HAS_BLOCKS = platform.machine().lower() in {"x86_64", "amd64"}
 _BLOCKED = "com.microsoft.nchwc"  # where ONNX Runtime has its operators on blocks
 
 
-def exporting() -> bool:
+def _exporting() -> bool:
     """Return whether a module is run to be traced, and not for its numbers."""
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # as documented
     return tracing
@@ -65,7 +65,7 @@ class OnPixels(nn.Module):
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Return what the convolution makes of them."""
         layer = self.convolution
-        if not exporting():
+        if not _exporting():
             made: torch.Tensor = layer(crops)
             return made
         crops, weight = (tensor.permute(0, 2, 3, 1).flatten(2)[:, None] for tensor in (crops, layer.weight))
@@ -80,7 +80,7 @@ def scaled(features: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | No
     >>> scaled(torch.ones(1, 2, 1, 1), torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1)).flatten().tolist()
     [3.0, 4.0]
     """
-    if _HAS_BLOCKS and exporting():
+    if _HAS_BLOCKS and _exporting():
         made: torch.Tensor = _Scaled.apply(features, scales, bias)  # type: ignore[no-untyped-call]
         return made
     return _product(features, scales, bias)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - as everybody writes it
 from torch import nn
 
-from siamcorr.embed.exported import BLOCK, OnPixels, exporting, scaled
-from siamcorr.embed.folding import padded
+from siamcorr.embed.exported import BLOCK, OnPixels, scaled
+from siamcorr.embed.folding import padded, pointwise
 
 __all__ = ["CHANNELS", "in_blocks", "layers"]
 
@@ -60,35 +59,22 @@ class _Squeeze(nn.Module):
         return features * scales[:, :, None, None]
 
 
-class _SqueezeInBlocks(_Squeeze):
-    """The same of channels in whole blocks, exported as convolutions, which stay in them."""
+class _SqueezeInBlocks(nn.Module):
+    """The same of channels in whole blocks: convolutions of one cell stay in them."""
 
     def __init__(self, squeeze: _Squeeze) -> None:
-        nn.Module.__init__(self)
-        self.fc = nn.Sequential(
-            *(_in_whole_blocks(layer) if isinstance(layer, nn.Linear) else layer for layer in squeeze.fc)
-        )
+        super().__init__()
+        self.fc = nn.Sequential(*map(_in_whole_blocks, squeeze.fc))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        if not exporting():
-            return super().forward(features)
-        scales = features.mean((2, 3), keepdim=True)
-        for layer in self.fc:
-            if isinstance(layer, nn.Linear):
-                scales = F.conv2d(scales, layer.weight[:, :, None, None], layer.bias)
-            else:
-                scales = layer(scales)
-        return scaled(features, scales)
+        return scaled(features, self.fc(features.mean((2, 3), keepdim=True)))
 
 
-def _in_whole_blocks(layer: nn.Linear) -> nn.Linear:
-    outputs, inputs = map(_whole_blocks, layer.weight.shape)
-    more_outputs, more_inputs = outputs - layer.out_features, inputs - layer.in_features
-    weight = F.pad(layer.weight.detach(), (0, more_inputs, 0, more_outputs))
-    made = nn.Linear(inputs, outputs, device="meta")  # without random numbers, which are the caller's
-    bias = F.pad(layer.bias.detach(), (0, more_outputs))
-    made.load_state_dict({"weight": weight, "bias": bias}, assign=True)
-    return made
+def _in_whole_blocks(layer: nn.Module) -> nn.Module:
+    if not isinstance(layer, nn.Linear):
+        return layer
+    convolution = pointwise(layer.weight.detach(), layer.bias.detach())
+    return padded(convolution, *map(_whole_blocks, (layer.in_features, layer.out_features)))
 
 
 class _InvertedResidual(nn.Module):
