@@ -12,6 +12,8 @@ Rules:
 - What a crop has outside the frame is filled with the frame's channel mean, rounded down to uint8 (as pysot's
   is when it is stored). Of the frame only the part inside the crop is touched.
 - Resizing is OpenCV's INTER_LINEAR: bilinear between pixel middles, without smoothing when it shrinks.
+- JPEG is decoded by simplejpeg, where it is installed: the same bits as OpenCV's, 1.1 to 1.7 times as fast
+  (1280x720, into memory just used, or new). What it refuses OpenCV may still read.
 
 Ways rejected:
 
@@ -32,6 +34,11 @@ import numpy.typing as npt
 
 from siamcorr.errors import InvalidArgument
 from siamcorr.geometry import Crop
+
+try:
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
 
 __all__ = ["Pixels", "channel_mean", "cut", "cut_into", "decode", "file_size"]
 
@@ -139,13 +146,29 @@ def cut_into(out: Pixels, image: Pixels, crop: Crop, fill: Pixels) -> None:
 def _decode_file(data: bytes, max_pixels: int) -> Pixels:
     width, height = file_size(data)
     _check_size(width, height, max_pixels)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
-    except cv2.error as error:
-        raise _invalid("a file that cannot be decoded", "a JPEG or PNG file") from error
+    pixels = _read_jpeg(data, width, height) if data.startswith(_JPEG_START) else _read(data)
     if pixels is None or pixels.shape != (height, width, 3):
         raise _invalid("a file that cannot be decoded", "a JPEG or PNG file")
-    return np.asarray(pixels, np.uint8)
+    return pixels
+
+
+def _read_jpeg(data: bytes, width: int, height: int) -> Pixels | None:
+    """Return a JPEG's pixels. The memory is ours, so that another size than was checked cannot take more."""
+    if simplejpeg is None:
+        return _read(data)
+    pixels = np.empty((height, width, 3), np.uint8)
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, "BGR", buffer=pixels, strict=False), np.uint8)
+    except ValueError:  # as of headers with a few bytes too many
+        return _read(data)
+
+
+def _read(data: bytes) -> Pixels | None:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
+    except cv2.error:
+        return None
+    return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 BARE: frozenset[str] = frozenset()
 NUMPY = frozenset({"numpy"})
 MESSAGES = frozenset({"numpy", "google.protobuf"})
-IMAGES = frozenset({"numpy", "cv2"})
+IMAGES = frozenset({"numpy", "cv2", "simplejpeg"})
 TORCH = frozenset({"llvmlite", "ml_dtypes", "numpy", "onnx", "onnxruntime", "safetensors", "torch"})
 
 FACE = "__init__"
