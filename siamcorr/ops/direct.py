@@ -5,7 +5,6 @@ It multiplies little more than is needed, builds nothing in between, and takes t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from typing import TypeAlias
 
@@ -13,8 +12,9 @@ import torch
 
 from siamcorr.ops.kernel import compiled, is_available
 from siamcorr.ops.operands import Operands, Problem, Way, any_of
-from siamcorr.ops.staging import is_staged, regions
-from siamcorr.ops.threads import parts_of, run, threads_worth
+from siamcorr.ops.pair_calls import compute_in_place, compute_one_by_one, threads_for
+from siamcorr.ops.staging import is_staged
+from siamcorr.ops.threads import parts_of, run
 from siamcorr.ops.tiles import LANES, MAX_UNROLLED, KernelShape
 
 __all__ = ["DIRECT", "can_compute", "computes_well"]
@@ -23,6 +23,8 @@ _LEAST_SHARE = 0.5  # of its speed on whole vectors that the columns of a respon
 _LEAST_TILE_ROWS = 4  # below it a vector is loaded for too few sums
 _LEAST_CELLS = 4  # of a template with many outputs: below it a matrix product loads less
 _PRODUCT_EXCESS = 1.2  # what a multiply-add of a matrix product takes longer, where it has many outputs
+
+_MAX_PLANE_BYTES = 1 << 16  # of the memory that a kernel takes on its thread's stack
 
 _Call: TypeAlias = tuple[int, int, int, int, int, int]
 
@@ -51,16 +53,18 @@ def computes_well(problem: Problem) -> bool:
 
 def _compute(operands: Operands) -> torch.Tensor:
     problem = operands.problem
+    (outputs, *_), groups = problem.resolved.weight, problem.resolved.groups
     some = any_of(operands.search)
     dtype = torch.bfloat16 if some.dtype == torch.bfloat16 else torch.float32
-    kernel = compiled(_shape(problem, is_bfloat16=dtype == torch.bfloat16))
+    pads = some.dtype == dtype and _pads_by_itself(problem)
+    kernel = compiled(_shape(problem, is_bfloat16=dtype == torch.bfloat16, pads=pads))
     response = some.new_empty((operands.pairs, *problem.resolved.response), dtype=problem.dtype)
-    if is_staged(operands, dtype):
-        for calls in _pair_by_pair(operands, dtype, response):
-            run(kernel, calls, _threads(problem, 1))
+    if is_staged(operands, dtype) and not pads:
+        compute_one_by_one(kernel, operands, response, outputs, outputs // groups, dtype=dtype)
+    elif at_once := _at_once(operands, response):
+        run(kernel, at_once, threads_for(problem, operands.pairs))
     else:
-        calls = _at_once(operands, response) or _in_place(operands, response)
-        run(kernel, calls, _threads(problem, operands.pairs))
+        compute_in_place(kernel, operands, response, outputs, outputs // groups)
     return response
 
 
@@ -80,45 +84,23 @@ def _at_once(operands: Operands, response: torch.Tensor) -> list[_Call]:
         return []
     template, region = templates[operands.template_index[0]], search[operands.search_index[0]]
     addresses = template.data_ptr(), region.data_ptr(), response.data_ptr()
-    return [(*addresses, *part, a_group) for part in parts_of(outputs * pairs, _threads(problem, pairs))]
-
-
-def _in_place(operands: Operands, response: torch.Tensor) -> list[_Call]:
-    """Return the calls of all pairs, one for each thread that may help, where no region has to be staged."""
-    (outputs, *_), groups = operands.problem.resolved.weight, operands.problem.resolved.groups
-    parts = parts_of(outputs, _threads(operands.problem, operands.pairs))
-    answer, answer_bytes = response.data_ptr(), response.nbytes // operands.pairs
-    calls = []
-    for template, region in zip(operands.template_index, operands.search_index, strict=True):
-        addresses = operands.templates[template].data_ptr(), operands.search[region].data_ptr(), answer
-        calls += [(*addresses, *part, outputs // groups) for part in parts]
-        answer += answer_bytes
-    return calls
-
-
-def _pair_by_pair(operands: Operands, dtype: torch.dtype, response: torch.Tensor) -> Iterator[list[_Call]]:
-    """Yield the calls of each pair, one for each thread that may help, good until the next."""
-    (outputs, *_), groups = operands.problem.resolved.weight, operands.problem.resolved.groups
-    parts = parts_of(outputs, _threads(operands.problem, operands.pairs))
-    pairs = zip(operands.template_index, regions(operands, dtype, on_cache_line=False), response, strict=True)
-    for template, region, answer in pairs:
-        addresses = operands.templates[template].data_ptr(), region.data_ptr(), answer.data_ptr()
-        yield [(*addresses, *part, outputs // groups) for part in parts]
+    return [(*addresses, *part, a_group) for part in parts_of(outputs * pairs, threads_for(problem, pairs))]
 
 
 def _is_run(index: tuple[int, ...]) -> bool:
     return index == tuple(range(index[0], index[0] + len(index)))
 
 
-def _shape(problem: Problem, *, is_bfloat16: bool = False) -> KernelShape:
-    _, depth, h, w = problem.resolved.weight
-    return KernelShape(depth, h, w, *problem.padded, problem.correlation.dilation, is_bfloat16)
+def _pads_by_itself(problem: Problem) -> bool:
+    """Tell whether the kernel pads a plane as it comes to it: it is one channel, and small."""
+    depth = problem.resolved.weight[1]
+    return depth == 1 and 4 * prod(problem.padded) <= _MAX_PLANE_BYTES
 
 
-def _threads(problem: Problem, pairs: int) -> int:
-    """Return on how many threads to compute so many pairs: no more than torch would, and than is worth it."""
-    multiply_adds = pairs * prod(problem.resolved.weight) * prod(problem.resolved.response[1:])
-    return threads_worth(multiply_adds)
+def _shape(problem: Problem, *, is_bfloat16: bool = False, pads: bool = False) -> KernelShape:
+    (_, depth, h, w), correlation = problem.resolved.weight, problem.correlation
+    padding = correlation.padding if pads else (0, 0)
+    return KernelShape(depth, h, w, *problem.padded, correlation.dilation, is_bfloat16, padding)
 
 
 DIRECT = Way("direct", _compute)

@@ -18,6 +18,7 @@ Rules:
 - The order of a cell's sum follows from its place, whichever output and pair it is of. So its bits depend on
   the pair alone.
 - A bfloat16 is widened as it is loaded, which is exact.
+- A plane that is to be padded is copied amid zeros first, into memory that stays in the nearest cache.
 
 The columns of the template go outside, so that only one of them is in registers beside the sums: with its
 rows outside, all cells wanted to be, and it was a third slower. On a machine with AVX-512 the kernel is 2 to
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from math import prod
 from typing import Any
 
 from siamcorr.ops.machine_code import (
@@ -39,7 +41,7 @@ from siamcorr.ops.machine_code import (
     ir,
     machine_code,
 )
-from siamcorr.ops.tiles import KernelShape, Strip
+from siamcorr.ops.tiles import LANES, KernelShape, Strip
 
 __all__ = ["Compilations", "compilations", "compiled", "is_available"]
 
@@ -61,7 +63,8 @@ def compiled(shape: KernelShape) -> Kernel:
     """Return the kernel of one shape, compiled the first time.
 
     It takes (template, search, response, first, last, outputs): addresses of output 0 and its channels; from
-    which output up to which to compute; and how many outputs after each other meet the same channels.
+    which output up to which to compute; and how many outputs after each other meet the same channels. Only a
+    shape of one channel may have padding.
     """
     return machine_code(lambda: _Correlation(shape))
 
@@ -72,28 +75,70 @@ class _Correlation(Writer):
     def __init__(self, shape: KernelShape) -> None:
         super().__init__(6)
         self._shape = shape
+        self._cell = ir.IntType(16) if shape.is_bfloat16 else self.float
         self._write()
 
     def _write(self) -> None:
         at, shape = self.at, self._shape
         *addresses, first, last, outputs = self.arguments
-        search = ir.IntType(16) if shape.is_bfloat16 else self.float
         bases = [
             at.inttoptr(address, kind.as_pointer())
-            for address, kind in zip(addresses, (self.float, search, self.float), strict=True)
+            for address, kind in zip(addresses, (self.float, self._cell, self.float), strict=True)
         ]
-        rows, cols = shape.response
-        sizes = shape.depth * shape.h * shape.w, shape.depth * shape.rows * shape.cols, rows * cols
+        sizes = (
+            shape.depth * shape.h * shape.w,
+            shape.depth * prod(shape.stored),
+            prod(shape.response),
+        )
+        padded = self._zeros(shape.rows * shape.cols) if any(shape.padding) else None
 
         def output(number: Any, _: Sequence[Any]) -> Sequence[Any]:
             index = at.add(first, number)
             group = at.udiv(index, outputs)
             starts = map(at.mul, (index, group, index), map(self.of, sizes))
-            self._output(*map(self.moved, bases, starts))
+            template, search, response = map(self.moved, bases, starts)
+            if padded is not None:
+                self._copy_inside(search, padded)
+            self._output(template, search if padded is None else padded, response)
             return ()
 
         self.loop(at.sub(last, first), output)
         at.ret_void()
+
+    def _zeros(self, cells: int) -> Any:
+        """Return memory of this call, all zeros."""
+        at, zero = self.at, ir.Constant(self._cell, 0)
+        start = at.bitcast(at.alloca(ir.ArrayType(self._cell, cells)), self._cell.as_pointer())
+
+        def clear(number: Any, _: Sequence[Any]) -> Sequence[Any]:
+            at.store(zero, self.moved(start, number))
+            return ()
+
+        self.loop(self.of(cells), clear)
+        return start
+
+    def _copy_inside(self, plane: Any, padded: Any) -> None:
+        """Copy a plane amid its padding: row by row, in vectors, the last of which may overlap."""
+        shape, (rows, cols), (above, before) = self._shape, self._shape.stored, self._shape.padding
+        lanes = min(LANES, 1 << (cols.bit_length() - 1))
+        vector, align = ir.VectorType(self._cell, lanes), 2 if shape.is_bfloat16 else 4
+        inside = self.moved(padded, self.of(above * shape.cols + before))
+
+        def copy(row: Any, _: Sequence[Any]) -> Sequence[Any]:
+            at = self.at
+            source, target = (
+                self.moved(to, at.mul(row, self.of(step)))
+                for to, step in ((plane, cols), (inside, shape.cols))
+            )
+            for col in (*range(0, cols - lanes, lanes), cols - lanes):
+                read, written = (
+                    at.bitcast(self.moved(start, self.of(col)), vector.as_pointer())
+                    for start in (source, target)
+                )
+                at.store(at.load(read, align=align), written, align=align)
+            return ()
+
+        self.loop(self.of(rows), copy)
 
     def _output(self, template: Any, search: Any, response: Any) -> None:
         """Write all tiles of one output, for each strip of columns in a loop of its own."""

@@ -23,7 +23,16 @@ try:
 except ImportError:
     llvm = ir = None
 
-__all__ = ["Compilations", "Kernel", "Writer", "can_fuse", "compilations", "ir", "machine_code"]
+__all__ = [
+    "Compilations",
+    "Kernel",
+    "Writer",
+    "can_fuse",
+    "compilations",
+    "has_wide_registers",
+    "ir",
+    "machine_code",
+]
 
 _NAME, _EACH = "correlate", "correlate_each"
 _here = threading.local()
@@ -74,6 +83,11 @@ def compilations() -> Compilations:
 def can_fuse() -> bool:
     """Tell whether there is a compiler, and the machine multiplies and adds at once."""
     return llvm is not None and llvm.get_host_cpu_features().get("fma", True)  # all others than x86 do
+
+
+def has_wide_registers() -> bool:
+    """Tell whether there are 32 registers of 16 float32, for which kernels are written."""
+    return llvm is not None and llvm.get_host_cpu_features().get("avx512f", False)
 
 
 def machine_code(writer: Callable[[], Writer]) -> Kernel:

@@ -9,6 +9,7 @@ Rules:
 |---|---|---|
 | transforms are far less work than direct multiply-adds | fft | each transform is a call of its own |
 | a few hundred template cells, no stride, CPU and compiler | direct | each output is a loop of its own |
+| pixel-wise, CPU with AVX-512 and compiler | product | each cell is summed by itself |
 | one channel a group, one output a group | trick | each output channel is a loop of its own over h*w cells |
 | product fits, and is not mostly waste | matmul | each pair is a product of its own |
 | else | trick, pair by pair | each pair is a convolution of its own, from a cache line on |
@@ -18,8 +19,8 @@ Rules:
 | direct by pair, 3 to 7 rows, undivided channels, less work | winograd | each output is a loop of its own |
 | undivided channels, less work than by matmul, or in bfloat16 | one search | it is never part of a batch |
 
-With precision ``bfloat16`` matmul and one search become matmul bfloat16 and one search bfloat16. Nothing else
-changes: transforms would lose too much, and convolutions of single channels wait for memory and gain nothing.
+With precision ``bfloat16`` product and matmul become matmul bfloat16, one search becomes one search bfloat16.
+Nothing else changes: transforms would lose too much, and convolutions of single channels wait for memory.
 
 ``SIAMCORR_PLAN=trick`` in the environment forces the plain trick on the whole batch, for comparison: right to
 1e-5, but its last bits do depend on the batch.
@@ -37,6 +38,7 @@ from siamcorr.ops.fourier import FOURIER, transform_size
 from siamcorr.ops.matmul import MATMUL, MATMUL_BFLOAT16
 from siamcorr.ops.one_search import ONE_SEARCH, ONE_SEARCH_BFLOAT16, is_less_work
 from siamcorr.ops.operands import Problem, Way
+from siamcorr.ops.product import PRODUCT, multiplies_well
 from siamcorr.ops.trick import TRICK
 from siamcorr.ops.winograd import WINOGRAD, can_filter, filter_pays
 
@@ -70,6 +72,7 @@ MAX_SPECTRUM_BYTES = 64 << 20
 
 _PAIRS_AND_PRECISION = {
     (MATMUL, "float32"): 1.0,
+    (PRODUCT, "float32"): 1.0,
     (MATMUL_BFLOAT16, "bfloat16"): 1.0,
     (DIRECT, "bfloat16"): 1.6,
 }
@@ -89,7 +92,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """What the way is called: trick, direct, matmul, fft, winograd, one search, or ending in bfloat16."""
+        """Its name: trick, direct, product, matmul, fft, winograd, one search, maybe with bfloat16 behind."""
         return self.way.name
 
     @property
@@ -171,6 +174,8 @@ def _by_shape(problem: Problem, precision: str) -> Plan:
         return Plan(FOURIER, 1, f"{direct:.2g} direct multiply-adds are more than the transforms")
     if computes_well(problem):
         return Plan(DIRECT, None, "compiled for the shape")
+    if precision == "float32" and multiplies_well(problem):
+        return Plan(PRODUCT, None, "a matrix product, compiled for the shape")
     if is_by_channel:
         pair_bytes = (channels * rows * cols + prod(resolved.response)) * itemsize
         return Plan(TRICK, max(1, _TRICK_WORKSPACE_BYTES // pair_bytes), "one channel and one output a group")

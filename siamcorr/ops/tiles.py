@@ -31,7 +31,10 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class KernelShape:
-    """``depth`` channels of h x w, dilated, slid over ``rows`` x ``cols``; ``is_bfloat16`` is the search."""
+    """``depth`` channels of h x w, dilated, slid over ``rows`` x ``cols``; ``is_bfloat16`` is the search.
+
+    ``rows`` and ``cols`` are those of a plane with its ``padding``, which the kernel of one channel adds.
+    """
 
     depth: int
     h: int
@@ -40,6 +43,13 @@ class KernelShape:
     cols: int
     dilation: tuple[int, int] = (1, 1)
     is_bfloat16: bool = False
+    padding: tuple[int, int] = (0, 0)
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Rows and columns of a plane as it lies in memory."""
+        above, before = self.padding
+        return self.rows - 2 * above, self.cols - 2 * before
 
     @property
     def response(self) -> tuple[int, int]:

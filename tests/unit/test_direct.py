@@ -42,6 +42,7 @@ shapes = st.builds(
     cols=st.integers(13, 60),
     dilation=st.tuples(st.integers(1, 2), st.integers(1, 3)),
 )
+paddings = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
 
 @settings(deadline=None, max_examples=300)
@@ -72,6 +73,31 @@ def test_no_memory_is_touched_outside_of_the_operands(shape: KernelShape, is_bfl
     expected = torch.full_like(response, -1)
     expected[32 : 32 + rows * cols] = shape.depth * shape.h * shape.w
     assert torch.equal(response, expected)
+
+
+@settings(deadline=None, max_examples=30)
+@given(shapes, paddings, st.booleans())
+def test_a_kernel_that_pads_reads_the_plane_alone(
+    shape: KernelShape, padding: tuple[int, int], is_bfloat16: bool
+) -> None:
+    shape = replace(shape, depth=1, is_bfloat16=is_bfloat16, padding=padding)
+    plane = random(2, *shape.stored).to(torch.bfloat16 if is_bfloat16 else torch.float32)
+    search = torch.full((plane.numel() + 64,), torch.nan, dtype=plane.dtype)
+    search[32:-32] = plane.flatten()
+    template, response = random(2, shape.h, shape.w), torch.full((2, *shape.response), torch.nan)
+    compiled(shape)(template.data_ptr(), search[32:].data_ptr(), response.data_ptr(), 0, 2, 1)
+    beside, before = padding[1], padding[0]
+    padded = torch.nn.functional.pad(plane, (beside, beside, before, before)).contiguous()
+    unpadded = replace(shape, padding=(0, 0))
+    expected = torch.empty_like(response)
+    compiled(unpadded)(template.data_ptr(), padded.data_ptr(), expected.data_ptr(), 0, 2, 1)
+    assert torch.equal(response, expected)
+
+
+def test_a_plane_too_large_for_the_stack_is_padded_before() -> None:
+    template, search = random(1, 2, 3, 3), random(1, 2, 130, 130)
+    response = correlate(template, search, Correlation("depthwise", padding=1), way=DIRECT)
+    assert (response - xcorr_reference(template, search, "depthwise", padding=1)).abs().max() < 1e-4
 
 
 def test_a_thread_is_told_what_it_compiled_itself_and_each_shape_once() -> None:

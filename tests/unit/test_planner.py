@@ -25,8 +25,9 @@ SIAMFC = Problem(Correlation(), (256, 6, 6), (256, 22, 22))
 
 @pytest.fixture(autouse=True)
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the compiler; test_direct.py has the plans with one."""
-    monkeypatch.setattr("siamcorr.ops.direct.is_available", lambda: False)
+    """Hide the compiler; test_direct.py and test_product.py have the plans with one."""
+    for way in ("direct", "product"):
+        monkeypatch.setattr(f"siamcorr.ops.{way}.is_available", lambda: False)
 
 
 CHOICES: list[tuple[Correlation, tuple[int, ...], tuple[int, int, int], Way, int | None]] = [

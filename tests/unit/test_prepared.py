@@ -150,8 +150,8 @@ def test_correlators_that_are_set_up_alike_are_equal_and_made_once() -> None:
     assert correlator_of(*shapes) is correlator_of(*shapes)
     assert len({Correlator(*shapes, head=HEAD.__class__(HEAD.weight[:, :1])) for _ in range(2)}) == 1
     assert Correlator(*shapes) != Correlator(*shapes, precision="bfloat16")
-    pixelwise = Correlator(Correlation("pixelwise"), *shapes[1:])
-    assert repr(pixelwise) == "<pixelwise (12, 3, 4) on (12, 9, 11) by matmul>"
+    pixelwise = Correlator(Correlation("pixelwise"), *shapes[1:], precision="bfloat16")
+    assert repr(pixelwise) == "<pixelwise (12, 3, 4) on (12, 9, 11) by matmul bfloat16>"
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
