@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from siamcorr.answers import MapToFrame
+from siamcorr_client.trackers.confidence import Clearness
 
 __all__ = ["Track"]
 
@@ -25,20 +26,33 @@ class Track:
     common with it; for a network it has no such scale.
 
     ``confidence`` is from 0 to 1: the score where it is a likelihood, or else its part of the mean score that
-    the target had in its first frames. ``psr`` and ``apce`` say how clearly the map has one peak
-    (:mod:`siamcorr_client.trackers.confidence`); compare them with the same target's in other frames.
+    the target had in its first frames.
 
     ``state`` is "lost" from when the confidence was low for some frames until it is high again, as
     :class:`~siamcorr_client.trackers.LostSettings` says, and else "tracking".
 
     ``map`` (H, W) float32 are the scores by cell, and ``map_to_frame`` says where they lie in the frame.
+    ``clearness`` is of all maps of the frame, and this one is number ``row``.
     """
 
     box: npt.NDArray[np.float64]
     score: float
     confidence: float
-    psr: float
-    apce: float
     state: Literal["tracking", "lost"]
     map: npt.NDArray[np.float32]
     map_to_frame: MapToFrame
+    clearness: Clearness = field(repr=False)
+    row: int = field(repr=False)
+
+    @property
+    def psr(self) -> float:
+        """How clearly the map has one peak: its peak-to-sidelobe ratio.
+
+        Compare it with the same target's in other frames. See :mod:`siamcorr_client.trackers.confidence`.
+        """
+        return self.clearness.psr[self.row]
+
+    @property
+    def apce(self) -> float:
+        """The same by the average peak-to-correlation energy."""
+        return self.clearness.apce[self.row]
