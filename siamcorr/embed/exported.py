@@ -2,9 +2,9 @@
 
 ONNX Runtime's convolutions want a map's channels in blocks, where it finds AVX. Whatever has no operator on
 blocks costs passes more, out of them and in again: a product with a number a channel, means, most
-activations. Convolutions, and what is fused into one, have such an operator. So scaling a map's channels, as
-attention does, is exported as the first of these lines, which stays in blocks, and becomes the second, with
-the same bits in two passes less:
+activations. Pools, convolutions and what is fused into one have such an operator. So scaling a map's
+channels, as attention does, is exported as the first of these lines, which stays in blocks, and becomes the
+second, with the same bits in two passes less:
 
     scales (N, C, 1, 1) -> Resize to the map's size -> Mul with the map -> Conv by a weight of 1, + bias
     scales (N, C, 1, 1) -> Reshape -> Conv of the map with the scales for weights, + bias
@@ -15,8 +15,6 @@ and is right.
 
 Ways rejected:
 
-- Means by pools, which stay in blocks too: a twentieth of a backbone's time, for other last bits, not better
-  ones (:mod:`siamcorr.embed.nanotrack`).
 - The map as one row of cells for the second form: 1 % slower, for two more Reshapes.
 - Asking torch.onnx whether it exports: it imports each time, 10 us.
 """

@@ -60,14 +60,24 @@ class _Squeeze(nn.Module):
 
 
 class _SqueezeInBlocks(nn.Module):
-    """The same of channels in whole blocks: convolutions of one cell stay in them."""
+    """The same of channels in whole blocks: convolutions of one cell, and pools, stay in them.
 
-    def __init__(self, squeeze: _Squeeze) -> None:
+    A pool adds cell by cell, which rounds off more the more there are. So means are ``pooled`` only where a
+    map is small, and quarters come first.
+    """
+
+    def __init__(self, squeeze: _Squeeze, *, pooled: bool) -> None:
         super().__init__()
         self.fc = nn.Sequential(*map(_in_whole_blocks, squeeze.fc))
+        self.means = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.AdaptiveAvgPool2d(1)) if pooled else _Means()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return scaled(features, self.fc(features.mean((2, 3), keepdim=True)))
+        return scaled(features, self.fc(self.means(features)))
+
+
+class _Means(nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features.mean((2, 3), keepdim=True)
 
 
 def _in_whole_blocks(layer: nn.Module) -> nn.Module:
@@ -122,13 +132,14 @@ def in_blocks(network: nn.Sequential) -> nn.Sequential:
     for residual, block in zip(residuals, _BLOCKS, strict=True):
         if block.squeezed:
             inside = cast(nn.Sequential, residual.conv)
-            residual.conv = nn.Sequential(*(_in_blocks(layer, block.expanded) for layer in inside))
+            residual.conv = nn.Sequential(*(_in_blocks(layer, block) for layer in inside))
     return network
 
 
-def _in_blocks(layer: nn.Module, expanded: int) -> nn.Module:
+def _in_blocks(layer: nn.Module, block: _Block) -> nn.Module:
     if isinstance(layer, _Squeeze):
-        return _SqueezeInBlocks(layer)
+        return _SqueezeInBlocks(layer, pooled=block != _BLOCKS[0])  # whose map is 16 times as large
+    expanded = block.expanded
     if isinstance(layer, nn.Conv2d):
         channels = _whole_blocks(expanded)
         sides = layer.in_channels, layer.out_channels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from math import prod
 
 import torch
@@ -61,41 +60,26 @@ class Network:
             template_index: which template each of the P pairs takes.
             search_index: which search region each of them takes.
         """
-        responses = self._responses(templates, search, template_index, search_index)
-        return dict(zip(self.maps, self._head(*responses), strict=True))
+        pairs, device = len(template_index), next(iter(search.values())).device
+        maps = self._head.outputs(pairs, device)
+        parts = min(self._workers.threads, pairs) if device.type == "cpu" else 1
+        step = -(-pairs // parts)
 
-    def _responses(
-        self,
-        templates: Sequence[Rows],
-        search: Mapping[str, torch.Tensor],
-        template_index: Sequence[int],
-        search_index: Sequence[int],
-    ) -> list[torch.Tensor]:
-        """Return the response of each correlation to all pairs.
-
-        On a CPU each correlation is one thread's: half of the pairs cost as much in Python as all of them do.
-        Pairs are parted only where threads would have nothing to do.
-        """
-        on_cpu = next(iter(search.values())).device.type == "cpu"
-        parts = -(-self._workers.threads // len(self.correlators)) if on_cpu else 1
-        step = -(-len(template_index) // parts)
-        starts = range(0, len(template_index), step)
-        work = list(product(range(len(self.correlators)), starts))
-        found: dict[tuple[int, int], torch.Tensor] = {}
-
-        def correlate(number: int) -> None:
-            branch, start = work[number]
-            some = slice(start, start + step)
-            regions = search[self.tensors[branch]]
+        def respond(part: int) -> None:
+            some = slice(part * step, (part + 1) * step)
             with torch.inference_mode():
-                found[branch, start] = self.correlators[branch](
-                    templates[branch], regions, template_index[some], search_index[some]
-                )
+                responses = [
+                    correlator(rows, search[tensor], template_index[some], search_index[some])
+                    for correlator, rows, tensor in zip(
+                        self.correlators, templates, self.tensors, strict=True
+                    )
+                ]
+                run = self._head.item_of(responses, [tensor[some] for tensor in maps])
+                for index in range(len(responses[0])):
+                    run(index)
 
-        if on_cpu:
-            self._workers.each(correlate, len(work))
-        else:  # one thread gives the orders
-            for number in range(len(work)):
-                correlate(number)
-        each = ([found[branch, start] for start in starts] for branch in range(len(self.correlators)))
-        return [pieces[0] if len(pieces) == 1 else torch.cat(pieces) for pieces in each]
+        if parts > 1:
+            self._workers.each(respond, parts)
+        else:
+            respond(0)
+        return dict(zip(self.maps, maps, strict=True))

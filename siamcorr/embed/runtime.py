@@ -28,11 +28,12 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import nn
@@ -48,25 +49,45 @@ if TYPE_CHECKING:
 __all__ = ["Runtime", "runtime_of"]
 
 
+_RunItem: TypeAlias = Callable[[int], None]
+
 _log = logging.getLogger(__name__)
 
 _ONNX = ("onnx", "onnxruntime")  # torch exports with the one, and the other runs
 _ERRORS = 3  # of ONNX Runtime's log levels
 
 
-class Runtime(Protocol):
-    """A module, ready to run."""
+class Runtime(ABC):
+    """A module, ready to run.
 
-    @property
-    def shapes(self) -> Sequence[tuple[int, ...]]:
-        """Of the outputs of one item."""
+    Attributes:
+        shapes: of the outputs of one item.
+        multiply_adds: of one item, in convolutions and linear layers.
+    """
 
-    @property
-    def multiply_adds(self) -> int:
-        """Of one item, in convolutions and linear layers."""
+    def __init__(self, shapes: Sequence[tuple[int, ...]], multiply_adds: int, workers: Workers) -> None:
+        """Take what was measured, and who runs it."""
+        self.shapes, self.multiply_adds = shapes, multiply_adds
+        self._workers = workers
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the outputs (N, ...) float32 of inputs (N, ...), item by item."""
+        outputs = self.outputs(len(inputs[0]), inputs[0].device)
+        run = self.item_of(inputs, outputs)
+        if inputs[0].device.type == "cpu":
+            self._workers.each(run, len(inputs[0]))
+        else:
+            for index in range(len(inputs[0])):
+                run(index)
+        return outputs
+
+    def outputs(self, items: int, device: torch.device) -> tuple[torch.Tensor, ...]:
+        """Return memory for the outputs of so many items."""
+        return tuple(torch.empty(items, *shape, device=device) for shape in self.shapes)
+
+    @abstractmethod
+    def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
+        """Return what computes the outputs of one item, by its index, on the thread that calls it."""
 
 
 def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Workers) -> Runtime:
@@ -78,35 +99,26 @@ def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Wor
     return _Torch(module, shapes, multiply_adds, workers)
 
 
-class _Torch:
+class _Torch(Runtime):
     """torch, eagerly. Layers are laid out with their channels last, which is faster on CPUs."""
 
     def __init__(
         self, module: nn.Module, shapes: Sequence[tuple[int, ...]], multiply_adds: int, workers: Workers
     ) -> None:
-        self.shapes, self.multiply_adds = shapes, multiply_adds
+        super().__init__(shapes, multiply_adds, workers)
         self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._workers = workers
 
-    def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        device = inputs[0].device
-        outputs = tuple(torch.empty(len(inputs[0]), *shape, device=device) for shape in self.shapes)
-
+    def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
         def run(index: int) -> None:
-            with torch.inference_mode(), in_full_precision(device):
+            with torch.inference_mode(), in_full_precision(inputs[0].device):
                 results = self._module(*(tensor[index : index + 1] for tensor in inputs))
                 for output, result in zip(outputs, results, strict=True):
                     output[index] = result[0]
 
-        if device.type == "cpu":
-            self._workers.each(run, len(inputs[0]))
-        else:
-            for index in range(len(inputs[0])):
-                run(index)
-        return outputs
+        return run
 
 
-class _OnnxRuntime:
+class _OnnxRuntime(Runtime):
     """ONNX Runtime on the CPU."""
 
     def __init__(
@@ -117,21 +129,20 @@ class _OnnxRuntime:
         multiply_adds: int,
         workers: Workers,
     ) -> None:
-        self.shapes, self.multiply_adds, self._workers = shapes, multiply_adds, workers
-        self._names = [f"input{index}" for index in range(len(examples))]
-        self._session = _session(_exported(module, examples, self._names))
+        super().__init__(shapes, multiply_adds, workers)
+        self._inputs = [f"input{index}" for index in range(len(examples))]
+        self._session = _session(_exported(module, examples, self._inputs))
+        self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        outputs = tuple(torch.empty(len(inputs[0]), *shape) for shape in self.shapes)
+    def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
         taken, given = ([tensor.numpy() for tensor in tensors] for tensors in (inputs, outputs))
 
         def run(index: int) -> None:
-            one = {name: array[index : index + 1] for name, array in zip(self._names, taken, strict=True)}
-            for array, result in zip(given, self._session.run(None, one), strict=True):
+            one = {name: array[index : index + 1] for name, array in zip(self._inputs, taken, strict=True)}
+            for array, result in zip(given, self._session.run(self._outputs, one), strict=True):
                 array[index] = result[0]
 
-        self._workers.each(run, len(inputs[0]))
-        return outputs
+        return run
 
 
 def _session(exported: bytes) -> InferenceSession:

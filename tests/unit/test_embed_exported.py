@@ -120,18 +120,19 @@ def test_pixels_are_read_as_they_lie(kernel: int, stride: int, padding: int, tmp
     assert "Transpose" not in nodes
 
 
-def test_means_of_many_cells_lose_no_digits() -> None:
+@pytest.mark.parametrize(("rows", "pooled"), [(64, False), (16, True)])
+def test_means_lose_no_digits(rows: int, pooled: bool) -> None:
     squeeze = _Squeeze(16, 16).requires_grad_(False)
     for layer in squeeze.fc:
         if isinstance(layer, nn.Linear):
             nn.init.eye_(layer.weight)
             nn.init.zeros_(layer.bias)
-    features = random(1, 16, 64, 64) + 1
+    features = random(1, 16, rows, rows) + 1
 
     class Scaled(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.squeeze = _SqueezeInBlocks(squeeze)
+            self.squeeze = _SqueezeInBlocks(squeeze, pooled=pooled)
 
         def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return (self.squeeze(features),)

@@ -39,12 +39,14 @@ class Clearness:
     @cached_property
     def psr(self) -> list[float]:
         """The peak-to-sidelobe ratios."""
-        return psr(self._maps).tolist()
+        ratios: list[float] = psr(self._maps).tolist()
+        return ratios
 
     @cached_property
     def apce(self) -> list[float]:
         """The average peak-to-correlation energies."""
-        return apce(self._maps).tolist()
+        energies: list[float] = apce(self._maps).tolist()
+        return energies
 
 
 def apce(maps: npt.NDArray[np.floating]) -> Floats:
