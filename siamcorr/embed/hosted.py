@@ -12,7 +12,7 @@ from siamcorr.calls import DEFAULT_TENSOR
 from siamcorr.embed.architecture import Architecture
 from siamcorr.embed.model import Model, model_of
 from siamcorr.embed.network import Network
-from siamcorr.embed.runtime import runtime_of
+from siamcorr.embed.runtime import Some, runtime_of
 from siamcorr.embed.transforms import transform_of
 from siamcorr.embed.workers import Workers
 from siamcorr.errors import InvalidArgument
@@ -108,7 +108,7 @@ class _Features:
         index = architecture.tensors.index(DEFAULT_TENSOR)
         sides = {self.crop.template_px: architecture.template, self.crop.search_px: architecture.search}
         self._sides = {
-            size_px: _Side(_Only(module, index), [DEFAULT_TENSOR], size_px, device, workers)
+            size_px: _Side(Some(module, [index]), [DEFAULT_TENSOR], size_px, device, workers)
             for size_px, module in sides.items()
         }
 
@@ -133,14 +133,3 @@ class _FromPixels(nn.Module):
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs: tuple[torch.Tensor, ...] = self.module(crops.permute(0, 3, 1, 2).float())
         return outputs
-
-
-class _Only(nn.Module):
-    """One of a module's outputs: what only the others need is not traced."""
-
-    def __init__(self, module: nn.Module, index: int) -> None:
-        super().__init__()
-        self.module, self.index = module, index
-
-    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return (self.module(crops)[self.index],)

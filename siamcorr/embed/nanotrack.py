@@ -133,7 +133,7 @@ class _Search(nn.Module):
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         features = self.backbone(crops)
         with_ones = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
-        return features, with_ones, self.depthwise(features)
+        return with_ones[:, :CHANNELS], with_ones, self.depthwise(features)
 
 
 class _Head(nn.Module):

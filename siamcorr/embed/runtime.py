@@ -9,6 +9,7 @@ Rules:
 - Both runtimes have one interface, and are given the same module. For ONNX Runtime it is traced and exported
   once, in memory. A graph that is to be changed once it is optimised passes through a temporary file: ONNX
   Runtime gives it away in no other way. Where that fails it runs as it was exported.
+- An output that is the first channels of another one is never copied beside it.
 
 What ONNX Runtime is slow with is exported in another form: see :mod:`siamcorr.embed.exported`. Before that,
 measured with NanoTrack v3's backbone, a crop of 255 pixels, two cores (AMD Zen 4): torch 2.7 ms one by one
@@ -33,7 +34,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
 from torch import nn
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxruntime import InferenceSession
 
-__all__ = ["Runtime", "runtime_of"]
+__all__ = ["Runtime", "Some", "runtime_of"]
 
 
 _RunItem: TypeAlias = Callable[[int], None]
@@ -65,9 +66,9 @@ class Runtime(ABC):
         multiply_adds: of one item, in convolutions and linear layers.
     """
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], multiply_adds: int, workers: Workers) -> None:
+    def __init__(self, measured: _Measured, workers: Workers) -> None:
         """Take what was measured, and who runs it."""
-        self.shapes, self.multiply_adds = shapes, multiply_adds
+        self.shapes, self._wholes, self.multiply_adds = measured
         self._workers = workers
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -83,29 +84,41 @@ class Runtime(ABC):
 
     def outputs(self, items: int, device: torch.device) -> tuple[torch.Tensor, ...]:
         """Return memory for the outputs of so many items."""
-        return tuple(torch.empty(items, *shape, device=device) for shape in self.shapes)
+        wholes = {whole: torch.empty(items, *self.shapes[whole], device=device) for whole in self._wholes}
+        return tuple(wholes[at][:, : shape[0]] for at, shape in zip(self._wholes, self.shapes, strict=True))
 
     @abstractmethod
     def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
         """Return what computes the outputs of one item, by its index, on the thread that calls it."""
 
 
+class Some(nn.Module):
+    """Some of a module's outputs: what only the others need is not traced."""
+
+    def __init__(self, module: nn.Module, outputs: Sequence[int]) -> None:
+        """Take which."""
+        super().__init__()
+        self.module, self.outputs = module, outputs
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return those."""
+        made = self.module(*inputs)
+        return tuple(made[index] for index in self.outputs)
+
+
 def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Workers) -> Runtime:
     """Return what runs ``module`` on the device of ``examples``: one item (1, ...) for each of its inputs."""
-    module.eval()
-    shapes, multiply_adds = _measured(module, examples)
+    measured = _measured(module.eval(), examples)
     if examples[0].device.type == "cpu" and all(map(find_spec, _ONNX)):
-        return _OnnxRuntime(module, examples, shapes, multiply_adds, workers)
-    return _Torch(module, shapes, multiply_adds, workers)
+        return _OnnxRuntime(module, examples, measured, workers)
+    return _Torch(module, measured, workers)
 
 
 class _Torch(Runtime):
     """torch, eagerly. Layers are laid out with their channels last, which is faster on CPUs."""
 
-    def __init__(
-        self, module: nn.Module, shapes: Sequence[tuple[int, ...]], multiply_adds: int, workers: Workers
-    ) -> None:
-        super().__init__(shapes, multiply_adds, workers)
+    def __init__(self, module: nn.Module, measured: _Measured, workers: Workers) -> None:
+        super().__init__(measured, workers)
         self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
@@ -122,20 +135,17 @@ class _OnnxRuntime(Runtime):
     """ONNX Runtime on the CPU."""
 
     def __init__(
-        self,
-        module: nn.Module,
-        examples: Sequence[torch.Tensor],
-        shapes: Sequence[tuple[int, ...]],
-        multiply_adds: int,
-        workers: Workers,
+        self, module: nn.Module, examples: Sequence[torch.Tensor], measured: _Measured, workers: Workers
     ) -> None:
-        super().__init__(shapes, multiply_adds, workers)
+        super().__init__(measured, workers)
         self._inputs = [f"input{index}" for index in range(len(examples))]
-        self._session = _session(_exported(module, examples, self._inputs))
+        self._distinct = sorted(set(measured.wholes))
+        self._session = _session(_exported(Some(module, self._distinct), examples, self._inputs))
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
-        taken, given = ([tensor.numpy() for tensor in tensors] for tensors in (inputs, outputs))
+        taken = [tensor.numpy() for tensor in inputs]
+        given = [outputs[index].numpy() for index in self._distinct]
 
         def run(index: int) -> None:
             one = {name: array[index : index + 1] for name, array in zip(self._inputs, taken, strict=True)}
@@ -180,8 +190,16 @@ def _opened(model: bytes, **settings: object) -> InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _measured(module: nn.Module, examples: Sequence[torch.Tensor]) -> tuple[list[tuple[int, ...]], int]:
-    """Return the shapes of one item's outputs, and its multiply-adds, by running it once."""
+class _Measured(NamedTuple):
+    """The shapes of one item's outputs; which output each is the first channels of, or itself; its work."""
+
+    shapes: Sequence[tuple[int, ...]]
+    wholes: Sequence[int]
+    multiply_adds: int
+
+
+def _measured(module: nn.Module, examples: Sequence[torch.Tensor]) -> _Measured:
+    """Return what is to be known of one item, by running it once."""
     counts: list[int] = []
 
     def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
@@ -191,11 +209,21 @@ def _measured(module: nn.Module, examples: Sequence[torch.Tensor]) -> tuple[list
     hooks = [layer.register_forward_hook(count) for layer in module.modules()]
     try:
         with torch.no_grad(), in_full_precision(examples[0].device):
-            shapes = [tuple(output.shape[1:]) for output in module(*examples)]
+            outputs = module(*examples)
     finally:
         for hook in hooks:
             hook.remove()
-    return shapes, sum(counts)
+    shapes = [tuple(output.shape[1:]) for output in outputs]
+    return _Measured(shapes, [_whole(output, outputs) for output in outputs], sum(counts))
+
+
+def _whole(part: torch.Tensor, outputs: Sequence[torch.Tensor]) -> int:
+    """Return which of the outputs ``part`` is the first channels of: another one, or itself."""
+    for index, whole in enumerate(outputs):
+        is_start = part._base is whole and part.storage_offset() == 0 and whole._base is None
+        if is_start and part.shape[2:] == whole.shape[2:] and part.stride() == whole.stride():
+            return index
+    return next(index for index, output in enumerate(outputs) if output is part)
 
 
 def _exported(module: nn.Module, examples: Sequence[torch.Tensor], names: Sequence[str]) -> bytes:

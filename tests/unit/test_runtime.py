@@ -75,6 +75,24 @@ def test_an_item_has_the_same_bits_in_any_company(run: Runtime) -> None:
         assert torch.equal(found, right[4:5])
 
 
+def test_an_output_that_is_the_first_channels_of_another_is_not_copied(
+    runtime_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Parted(nn.Module):
+        def forward(self, crop: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            doubled = crop * 2
+            return doubled[:, :2], crop + 1, doubled, doubled[:, 1:], doubled[:, :, :3]
+
+    crops = random_inputs(4)[0]
+    run = made(runtime_name, monkeypatch, Parted(), [crops[:1]])
+    first, other, whole, *rest = run(crops)
+    assert first.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
+    for found, right in zip((first, other, whole, *rest), Parted()(crops), strict=True):
+        assert torch.equal(found, right)
+    storages = {output.untyped_storage().data_ptr() for output in (other, whole, *rest)}
+    assert len(storages) == 4
+
+
 def test_no_items_give_none(run: Runtime) -> None:
     assert [tuple(output.shape) for output in run(*random_inputs(0))] == [(0, 8, 9, 9), (0, 4)]
 
