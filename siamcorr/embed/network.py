@@ -51,7 +51,7 @@ class Network:
         template_index: Sequence[int],
         search_index: Sequence[int],
     ) -> dict[str, torch.Tensor]:
-        """Return the maps (P, C, H, W) float32 of each pair, by name.
+        """Return the maps (P, C, H, W) float32 of each pair, by name. On a CPU each thread has its share.
 
         Args:
             templates: for each correlation, the rows of T templates, prepared where its correlator has a
@@ -62,11 +62,12 @@ class Network:
         """
         pairs, device = len(template_index), next(iter(search.values())).device
         maps = self._head.outputs(pairs, device)
-        parts = min(self._workers.threads, pairs) if device.type == "cpu" else 1
-        step = -(-pairs // parts)
+        threads = self._workers.threads if device.type == "cpu" else 1
+        share = -(-pairs // threads)
+        starts = range(0, pairs, share)
 
         def respond(part: int) -> None:
-            some = slice(part * step, (part + 1) * step)
+            some = slice(starts[part], starts[part] + share)
             with torch.inference_mode():
                 responses = [
                     correlator(rows, search[tensor], template_index[some], search_index[some])
@@ -78,8 +79,5 @@ class Network:
                 for index in range(len(responses[0])):
                     run(index)
 
-        if parts > 1:
-            self._workers.each(respond, parts)
-        else:
-            respond(0)
+        self._workers.each(respond, len(starts))
         return dict(zip(self.maps, maps, strict=True))

@@ -106,7 +106,7 @@ def test_all_scaling_is_by_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("Upsample" in operators for _, operators in graphs)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 5, 9])
 def test_a_pair_has_the_same_bits_alone_and_in_a_batch(threads: int) -> None:
     model = host(build(state_of(published())), None, CPU, Workers(threads))
     template, search = crops(5, 127), crops(5, 255)
