@@ -2,8 +2,9 @@
 
 Rules:
 
-- A frame is (H, W, 3) uint8 BGR. Files are JPEG or PNG and nothing else: every further decoder is one more
-  for a stranger's bytes to meet. Grey, palette, CMYK, 16-bit and alpha files become BGR; alpha is dropped.
+- A frame is (H, W, 3) uint8 BGR. Files are JPEG or PNG and nothing else: every further format is one more
+  decoder for a stranger's bytes to meet. Grey, palette, CMYK, 16-bit and alpha files become BGR; alpha is
+  dropped.
 - An orientation in the file's metadata is ignored: boxes are in the pixels as they are stored.
 - A file's structure is walked before anything is decoded. It gives the size, so that what is too large is
   refused before memory is taken, and the end, so that what is cut short is refused: decoders fill the missing
@@ -13,7 +14,8 @@ Rules:
   is when it is stored). Of the frame only the part inside the crop is touched.
 - Resizing is OpenCV's INTER_LINEAR: bilinear between pixel middles, without smoothing when it shrinks.
 - JPEG is decoded by simplejpeg, where it is installed: the same bits as OpenCV's, 1.1 to 1.7 times as fast
-  (1280x720, into memory just used, or new). What it refuses OpenCV may still read.
+  (1280x720, into memory just used, or new). It stops at all that is not as it should be: else it gives away
+  memory that it has not written, where a file is worse further on. What it refuses OpenCV may still read.
 
 Ways rejected:
 
@@ -153,13 +155,15 @@ def _decode_file(data: bytes, max_pixels: int) -> Pixels:
 
 
 def _read_jpeg(data: bytes, width: int, height: int) -> Pixels | None:
-    """Return a JPEG's pixels. The memory is ours, so that another size than was checked cannot take more."""
+    """Return a JPEG's pixels; None where the decoder reads another size than was checked."""
     if simplejpeg is None:
         return _read(data)
-    pixels = np.empty((height, width, 3), np.uint8)
     try:
-        return np.asarray(simplejpeg.decode_jpeg(data, "BGR", buffer=pixels, strict=False), np.uint8)
-    except ValueError:  # as of headers with a few bytes too many
+        if simplejpeg.decode_jpeg_header(data)[:2] != (height, width):
+            return None
+        pixels = np.empty((height, width, 3), np.uint8)
+        return np.asarray(simplejpeg.decode_jpeg(data, "BGR", buffer=pixels), np.uint8)
+    except ValueError:
         return _read(data)
 
 

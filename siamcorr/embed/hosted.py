@@ -12,7 +12,7 @@ from siamcorr.calls import DEFAULT_TENSOR
 from siamcorr.embed.architecture import Architecture
 from siamcorr.embed.model import Model, model_of
 from siamcorr.embed.network import Network
-from siamcorr.embed.runtime import Some, runtime_of
+from siamcorr.embed.runtime import Selected, runtime_of
 from siamcorr.embed.transforms import transform_of
 from siamcorr.embed.workers import Workers
 from siamcorr.errors import InvalidArgument
@@ -108,7 +108,7 @@ class _Features:
         index = architecture.tensors.index(DEFAULT_TENSOR)
         sides = {self.crop.template_px: architecture.template, self.crop.search_px: architecture.search}
         self._sides = {
-            size_px: _Side(Some(module, [index]), [DEFAULT_TENSOR], size_px, device, workers)
+            size_px: _Side(Selected(module, [index]), [DEFAULT_TENSOR], size_px, device, workers)
             for size_px, module in sides.items()
         }
 

@@ -12,6 +12,7 @@ from siamcorr.embed.runtime import Runtime
 from siamcorr.embed.workers import Workers
 from siamcorr.ops import Correlator
 from siamcorr.ops.operands import Rows
+from siamcorr.ops.threads import parts_of
 
 __all__ = ["Network"]
 
@@ -63,11 +64,10 @@ class Network:
         pairs, device = len(template_index), next(iter(search.values())).device
         maps = self._head.outputs(pairs, device)
         threads = self._workers.threads if device.type == "cpu" else 1
-        share = -(-pairs // threads)
-        starts = range(0, pairs, share)
+        shares = parts_of(pairs, threads)
 
         def respond(part: int) -> None:
-            some = slice(starts[part], starts[part] + share)
+            some = slice(*shares[part])
             with torch.inference_mode():
                 responses = [
                     correlator(rows, search[tensor], template_index[some], search_index[some])
@@ -79,5 +79,5 @@ class Network:
                 for index in range(len(responses[0])):
                     run(index)
 
-        self._workers.each(respond, len(starts))
+        self._workers.each(respond, len(shares))
         return dict(zip(self.maps, maps, strict=True))

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxruntime import InferenceSession
 
-__all__ = ["Runtime", "Some", "runtime_of"]
+__all__ = ["Runtime", "Selected", "runtime_of"]
 
 
 _RunItem: TypeAlias = Callable[[int], None]
@@ -70,6 +70,7 @@ class Runtime(ABC):
     def __init__(self, measured: _Measured, workers: Workers) -> None:
         """Take what was measured, and who runs it."""
         self.shapes, self._wholes, self.multiply_adds = measured
+        self._distinct = sorted(set(self._wholes))
         self._workers = workers
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -84,8 +85,8 @@ class Runtime(ABC):
         return outputs
 
     def outputs(self, items: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-        """Return memory for the outputs of so many items."""
-        wholes = {whole: torch.empty(items, *self.shapes[whole], device=device) for whole in self._wholes}
+        """Return memory for the outputs of so many items; first channels of another one are a view of it."""
+        wholes = {whole: torch.empty(items, *self.shapes[whole], device=device) for whole in self._distinct}
         return tuple(wholes[at][:, : shape[0]] for at, shape in zip(self._wholes, self.shapes, strict=True))
 
     @abstractmethod
@@ -93,18 +94,18 @@ class Runtime(ABC):
         """Return what computes the outputs of one item, by its index, on the thread that calls it."""
 
 
-class Some(nn.Module):
-    """Some of a module's outputs: what only the others need is not traced."""
+class Selected(nn.Module):
+    """Some of a module's outputs, by their indices: what only the others need is not exported."""
 
-    def __init__(self, module: nn.Module, outputs: Sequence[int]) -> None:
+    def __init__(self, module: nn.Module, indices: Sequence[int]) -> None:
         """Take which."""
         super().__init__()
-        self.module, self.outputs = module, outputs
+        self.module, self.indices = module, indices
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return those."""
         made = self.module(*inputs)
-        return tuple(made[index] for index in self.outputs)
+        return tuple(made[index] for index in self.indices)
 
 
 def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Workers) -> Runtime:
@@ -126,8 +127,8 @@ class _Torch(Runtime):
         def run(index: int) -> None:
             with torch.inference_mode(), in_full_precision(inputs[0].device):
                 results = self._module(*(tensor[index : index + 1] for tensor in inputs))
-                for output, result in zip(outputs, results, strict=True):
-                    output[index] = result[0]
+                for output in self._distinct:
+                    outputs[output][index] = results[output][0]
 
         return run
 
@@ -140,8 +141,7 @@ class _OnnxRuntime(Runtime):
     ) -> None:
         super().__init__(measured, workers)
         self._inputs = [f"input{index}" for index in range(len(examples))]
-        self._distinct = sorted(set(measured.wholes))
-        self._session = _session(_exported(Some(module, self._distinct), examples, self._inputs))
+        self._session = _session(_exported(Selected(module, self._distinct), examples, self._inputs))
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:

@@ -2,7 +2,7 @@
 
 See :mod:`siamcorr.ops.product_kernel`. A library's product is as fast, but is called pair by pair. Here all
 pairs of a batch are one call, beside which other threads run undisturbed: NanoTrack's two correlations of 32
-pairs, side by side on two cores with AVX-512, take 0.8 of the time.
+pairs take 0.8 of the time on two threads (AVX-512).
 """
 
 from __future__ import annotations

@@ -30,9 +30,8 @@ from siamcorr_client.trackers import MultiTracker
 __all__ = ["ROWS"]
 
 TARGETS, FRAMES, TURNS = 32, 12, 9
-TURN_S = (
-    0.5  # some frames, one after the other as in a video: after somebody else's the first finds cold caches
-)
+# Some frames one after the other, as in a video: the first one after somebody else's turn finds cold caches.
+TURN_S = 0.5
 SIDE_PX = 47.0
 
 

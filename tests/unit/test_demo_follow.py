@@ -14,7 +14,6 @@ from pixel_client import PixelClient, scene
 from siamcorr.answers import MapToFrame
 from siamcorr.errors import InvalidArgument
 from siamcorr_client.trackers import MultiTracker, Track
-from siamcorr_client.trackers.confidence import Clearness
 from siamcorr_demo.drawing import Painter
 from siamcorr_demo.follow import Follower, Stopwatch
 from siamcorr_demo.marks import colour_of
@@ -77,8 +76,6 @@ def track(box: Boxes, *, is_lost: bool = False) -> Track:
         state="lost" if is_lost else "tracking",
         map=np.eye(5, dtype=np.float32),
         map_to_frame=MapToFrame(0, 0, 4, 4),
-        clearness=Clearness(np.eye(5)[None]),
-        row=0,
     )
 
 

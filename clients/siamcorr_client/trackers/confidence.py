@@ -12,41 +12,13 @@ with NaN in it, both are 0.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 import numpy.typing as npt
 
 from siamcorr.peaks import exclusion_radius
 from siamcorr_client.trackers.places import Floats
 
-__all__ = ["Clearness", "apce", "psr"]
-
-
-class Clearness:
-    """Both of each of ``maps`` (N, H, W), computed for all of them when the first is asked for.
-
-    >>> alone = np.zeros((2, 5, 5))
-    >>> alone[:, 2, 2] = 3
-    >>> Clearness(alone).apce
-    [25.0, 25.0]
-    """
-
-    def __init__(self, maps: npt.NDArray[np.floating]) -> None:
-        """Keep the maps."""
-        self._maps = maps
-
-    @cached_property
-    def psr(self) -> list[float]:
-        """The peak-to-sidelobe ratios."""
-        ratios: list[float] = psr(self._maps).tolist()
-        return ratios
-
-    @cached_property
-    def apce(self) -> list[float]:
-        """The average peak-to-correlation energies."""
-        energies: list[float] = apce(self._maps).tolist()
-        return energies
+__all__ = ["apce", "psr"]
 
 
 def apce(maps: npt.NDArray[np.floating]) -> Floats:

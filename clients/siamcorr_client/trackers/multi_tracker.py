@@ -28,7 +28,6 @@ from siamcorr.geometry import as_boxes
 from siamcorr_client.trackers.anchor import Anchor
 from siamcorr_client.trackers.anchor_free import AnchorFree
 from siamcorr_client.trackers.banks import meetings
-from siamcorr_client.trackers.confidence import Clearness
 from siamcorr_client.trackers.correlator import Correlator
 from siamcorr_client.trackers.frame_size import frame_size
 from siamcorr_client.trackers.kinds import Found, Kind, best_of_each
@@ -225,7 +224,6 @@ class MultiTracker:
         return np.array([target.confidence(score) for target, score in named])
 
     def _tracks(self, found: Found, confidence: list[float]) -> dict[int, Track]:
-        clearness = Clearness(found.maps)
         rows = zip(
             self._targets,
             self._kind.boxes(self._places),
@@ -243,10 +241,8 @@ class MultiTracker:
                 state="lost" if target.is_lost else "tracking",
                 map=scores,
                 map_to_frame=MapToFrame(*view),
-                clearness=clearness,
-                row=row,
             )
-            for row, (target, box, score, part, scores, view) in enumerate(rows)
+            for target, box, score, part, scores, view in rows
         }
 
     def _renew(self, image: Image, confidence: Floats) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from siamcorr.answers import MapToFrame
-from siamcorr_client.trackers.confidence import Clearness
+from siamcorr_client.trackers.confidence import apce, psr
 
 __all__ = ["Track"]
 
@@ -32,7 +32,7 @@ class Track:
     :class:`~siamcorr_client.trackers.LostSettings` says, and else "tracking".
 
     ``map`` (H, W) float32 are the scores by cell, and ``map_to_frame`` says where they lie in the frame.
-    ``clearness`` is of all maps of the frame, and this one is number ``row``.
+    ``psr`` and ``apce`` are computed of it when they are asked for.
     """
 
     box: npt.NDArray[np.float64]
@@ -41,8 +41,6 @@ class Track:
     state: Literal["tracking", "lost"]
     map: npt.NDArray[np.float32]
     map_to_frame: MapToFrame
-    clearness: Clearness = field(repr=False)
-    row: int = field(repr=False)
 
     @property
     def psr(self) -> float:
@@ -50,9 +48,9 @@ class Track:
 
         Compare it with the same target's in other frames. See :mod:`siamcorr_client.trackers.confidence`.
         """
-        return self.clearness.psr[self.row]
+        return float(psr(self.map[None])[0])
 
     @property
     def apce(self) -> float:
         """The same by the average peak-to-correlation energy."""
-        return self.clearness.apce[self.row]
+        return float(apce(self.map[None])[0])
