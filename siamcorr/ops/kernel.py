@@ -90,7 +90,7 @@ class _Correlation(Writer):
             shape.depth * prod(shape.stored),
             prod(shape.response),
         )
-        padded = self._zeros(shape.rows * shape.cols) if any(shape.padding) else None
+        padded = self._zeros(shape.rows * shape.cols + LANES) if any(shape.padding) else None
 
         def output(number: Any, _: Sequence[Any]) -> Sequence[Any]:
             index = at.add(first, number)
@@ -166,7 +166,7 @@ class _Correlation(Writer):
         else:
             sums = self._tile(template, seen, strip.lanes)
         for row, total in enumerate(sums):
-            self.stored(total, self.moved(corner, self.of(row * cols)))
+            self.stored(total, self.moved(corner, self.of(row * cols)), cols)
         return ()
 
     def _tile(self, template: Any, seen: Any, lanes: int) -> Sequence[Any]:

@@ -9,6 +9,7 @@ because users have no compiler.
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -162,9 +163,19 @@ class Writer:
         """Return a ``vector`` from memory, wherever it starts."""
         return self.at.load(self.at.bitcast(pointer, vector.as_pointer()), align=4)
 
-    def stored(self, value: Any, pointer: Any) -> None:
-        """Write a vector, or a single cell."""
-        self.at.store(value, self.at.bitcast(pointer, value.type.as_pointer()), align=4)
+    def stored(self, value: Any, pointer: Any, most: int = sys.maxsize) -> None:
+        """Write a vector, of it the first ``most`` lanes, or a single cell."""
+        place = self.at.bitcast(pointer, value.type.as_pointer())
+        lanes = getattr(value.type, "count", 1)
+        if lanes <= most:
+            self.at.store(value, place, align=4)
+            return
+        bits, word = ir.VectorType(ir.IntType(1), lanes), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [value.type, place.type, word, bits])
+        name = f"llvm.masked.store.v{lanes}f32.p0"
+        function = self.module.globals.get(name) or ir.Function(self.module, kind, name)
+        mask = ir.Constant(bits, [int(lane < most) for lane in range(lanes)])
+        self.at.call(function, [value, place, ir.Constant(word, 4), mask])
 
     def spread(self, pointer: Any, vector: Any) -> Any:
         """Return one cell in all lanes."""

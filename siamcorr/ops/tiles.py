@@ -22,7 +22,10 @@ LANES = 16
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """``count`` vectors of ``lanes`` columns side by side. A single column is summed across the template."""
+    """``count`` vectors of ``lanes`` columns side by side. A single column is summed across the template.
+
+    Of a vector that is wider than the response only the columns that there are are stored.
+    """
 
     first: int
     lanes: int
@@ -80,6 +83,8 @@ class KernelShape:
     def _rests(self, cols: int, rest: int) -> Iterator[tuple[Strip, ...]]:
         """Yield ways to cover the last ``rest`` of ``cols`` columns; vectors may overlap what is before."""
         lanes, half = _power_of_two(rest), LANES // 2
+        if any(self.padding) and half < cols < LANES:  # a plane that the kernel pads goes on behind its end
+            yield (Strip(0, LANES, 1),)
         if lanes <= cols:
             yield (Strip(cols - lanes, lanes, 1),)
         else:
