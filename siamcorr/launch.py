@@ -129,13 +129,11 @@ class Launcher:
         watch = _Watch(self._clock, self._device)
         crops = self._device.upload_stacks([task.regions for task in tasks])
         watch.stop("copy_s")
-        model = self._models[key.model]
-        network, search = network_of(model), model.search(crops)
-        watch.stop("embed_s")
+        network = network_of(self._models[key.model])
         leases = [lease for task in tasks for lease in task.leases]
         branches = zip(network.tensors, network.correlators, strict=True)
         rows = [self._prepared.rows(leases, tensor, correlator) for tensor, correlator in branches]
-        found = network(rows, search, *_joined_pairs(tasks))
+        found = network(rows, crops, *_joined_pairs(tasks), partial(watch.stop, "embed_s"))
         watch.stop("compute_s")
         dtype = _MAP_DTYPES[key.dtype]
         maps = {name: self._device.download(tensor.to(dtype)) for name, tensor in found.items()}

@@ -79,7 +79,14 @@ def _network(
     }
     examples = [torch.zeros(1, *one.response_shape, device=device) for one in correlators.values()]
     head = runtime_of(architecture.head.to(device), examples, workers)
-    return Network(correlators, head, architecture.maps, workers)
+    return Network(
+        correlators,
+        head,
+        architecture.maps,
+        search=search.runtime,
+        features=architecture.tensors,
+        workers=workers,
+    )
 
 
 class _Side:
@@ -89,12 +96,12 @@ class _Side:
         self, module: nn.Module, names: Sequence[str], size_px: int, device: torch.device, workers: Workers
     ) -> None:
         crop = torch.zeros(1, size_px, size_px, 3, dtype=torch.uint8, device=device)
-        self._run = runtime_of(_FromPixels(module).to(device), [crop], workers)
-        self.shapes = dict(zip(names, self._run.shapes, strict=True))
-        self.multiply_adds = self._run.multiply_adds
+        self.runtime = runtime_of(_FromPixels(module).to(device), [crop], workers)
+        self.shapes = dict(zip(names, self.runtime.shapes, strict=True))
+        self.multiply_adds = self.runtime.multiply_adds
 
     def __call__(self, crops: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        return dict(zip(self.shapes, self._run(crops), strict=True))
+        return dict(zip(self.shapes, self.runtime(crops), strict=True))
 
 
 class _Features:

@@ -1,8 +1,8 @@
-"""What a whole network does with a template and a search region: its correlations, and its head."""
+"""What a whole network does with a template and a search region: features, correlations, and its head."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 import torch
@@ -30,9 +30,25 @@ class Network:
     """
 
     def __init__(
-        self, correlators: Mapping[Branch, Correlator], head: Runtime, maps: Sequence[str], workers: Workers
+        self,
+        correlators: Mapping[Branch, Correlator],
+        head: Runtime,
+        maps: Sequence[str],
+        *,
+        search: Runtime,
+        features: Sequence[str],
+        workers: Workers,
     ) -> None:
-        """Take the correlations in the head's order, the names of its maps, and who computes."""
+        """Set it up.
+
+        Args:
+            correlators: the correlations, in the head's order.
+            head: makes the maps of their responses.
+            maps: the names of the maps.
+            search: makes the features of a search region of its crop.
+            features: their names.
+            workers: who computes.
+        """
         self.tensors = tuple(branch.tensor for branch in correlators)
         self.correlators = tuple(correlators.values())
         self.maps = dict(zip(maps, head.shapes, strict=True))
@@ -43,31 +59,48 @@ class Network:
             prod(correlator.response_shape[1:]) * prod(correlator.problem.resolved.weight)
             for correlator in self.correlators
         )
-        self._head, self._workers = head, workers
+        self._search, self._head, self._workers = search, head, workers
+        self._features = tuple(features)
 
     def __call__(
         self,
         templates: Sequence[Rows],
-        search: Mapping[str, torch.Tensor],
+        crops: torch.Tensor,
         template_index: Sequence[int],
         search_index: Sequence[int],
+        on_embedded: Callable[[], object] = lambda: None,
     ) -> dict[str, torch.Tensor]:
-        """Return the maps (P, C, H, W) float32 of each pair, by name. On a CPU each thread has its share.
+        """Return the maps (P, C, H, W) float32 of each pair, by name.
+
+        On a CPU each thread has its share of the pairs. Where every pair has a search region of its own, the
+        thread makes the region's features too, and waits for no other one.
 
         Args:
             templates: for each correlation, the rows of T templates, prepared where its correlator has a
                 form.
-            search: the features of S search regions by name.
+            crops: S search regions, (S, size, size, 3) uint8 BGR.
             template_index: which template each of the P pairs takes.
             search_index: which search region each of them takes.
+            on_embedded: called once when all features are there, maybe by another thread.
         """
-        pairs, device = len(template_index), next(iter(search.values())).device
+        pairs, device = len(template_index), crops.device
+        shares = parts_of(pairs, self._workers.threads if device.type == "cpu" else 1)
+        has_own = list(search_index) == list(range(len(crops)))
+        features = self._search.outputs(len(crops), device) if has_own else self._search(crops)
+        embed = self._search.item_of([crops], features)
+        search = dict(zip(self._features, features, strict=True))
         maps = self._head.outputs(pairs, device)
-        threads = self._workers.threads if device.type == "cpu" else 1
-        shares = parts_of(pairs, threads)
+        left = iter(range(1, len(shares)))  # shares without features, but for the last one
+        if not has_own:
+            on_embedded()
 
         def respond(part: int) -> None:
             some = slice(*shares[part])
+            if has_own:
+                for region in range(*shares[part]):
+                    embed(region)
+                if next(left, None) is None:
+                    on_embedded()
             with torch.inference_mode():
                 responses = [
                     correlator(rows, search[tensor], template_index[some], search_index[some])

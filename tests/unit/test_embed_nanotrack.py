@@ -71,7 +71,7 @@ def maps_of(model: Model, template: torch.Tensor, search: torch.Tensor) -> dict[
         for name, correlator in zip(network.tensors, network.correlators, strict=True)
     ]
     each = range(len(search))
-    return network(rows, model.search(search), each, each)
+    return network(rows, search, each, each)
 
 
 @pytest.mark.parametrize("runtime_name", ["onnxruntime", "torch"])
