@@ -154,8 +154,7 @@ class _Correlation(Writer):
         template, search, response = operands
         rows, cols = shape.response
         top = at.mul(at.udiv(number, self.of(strip.count)), self.of(shape.tile_rows))
-        lowest = self.of(rows - shape.tile_rows)
-        top = at.select(at.icmp_unsigned("<", top, lowest), top, lowest)
+        top = self.least(top, self.of(rows - shape.tile_rows))
         left = at.add(
             at.mul(at.urem(number, self.of(strip.count)), self.of(strip.lanes)), self.of(strip.first)
         )

@@ -147,6 +147,10 @@ class Writer:
         """Return a constant integer."""
         return ir.Constant(self.int, number)
 
+    def least(self, one: Any, other: Any) -> Any:
+        """Return the smaller of two integers."""
+        return self.at.select(self.at.icmp_unsigned("<", one, other), one, other)
+
     def array(self, address: Any) -> Any:
         """Return a pointer to float32."""
         return self.at.inttoptr(address, self.float.as_pointer())

@@ -107,8 +107,7 @@ class _Product(Writer):
 
     def _start(self, number: Any, width: int, end: int) -> Any:
         """Return where part ``number`` of so many begins: the last one ends where all do."""
-        start, last = self.at.mul(number, self.of(width)), self.of(end - width)
-        return self.at.select(self.at.icmp_unsigned("<", start, last), start, last)
+        return self.least(self.at.mul(number, self.of(width)), self.of(end - width))
 
     def _block(self, template: Any, search: Any, response: Any) -> None:
         at, shape, vector = self.at, self._shape, self.vector(self._shape.lanes)

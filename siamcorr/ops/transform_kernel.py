@@ -78,8 +78,7 @@ class _Transform(Writer):
     def _strip(self, bases: _Places, number: Any, _: Sequence[Any]) -> Sequence[Any]:
         at, shape = self.at, self._shape
         lanes = min(LANES, shape.cols)
-        left, last = at.mul(number, self.of(lanes)), self.of(shape.cols - lanes)
-        left = at.select(at.icmp_unsigned("<", left, last), left, last)
+        left = self.least(at.mul(number, self.of(lanes)), self.of(shape.cols - lanes))
         source, target = self._both(bases, left, (1, 1))
         for tile in range(shape.tiles):
             self._tile(source, target, tile, self.vector(lanes))

@@ -153,8 +153,7 @@ class _Sums(Writer):
 
         def run(number: Any, _: Sequence[Any]) -> Sequence[Any]:
             first = at.mul(number, self.of(_RUN_CHANNELS))
-            left, most = at.sub(self.of(shape.depth), first), self.of(_RUN_CHANNELS)
-            count = at.select(at.icmp_unsigned("<", left, most), left, most)
+            count = self.least(at.sub(self.of(shape.depth), first), self.of(_RUN_CHANNELS))
             totals = self._tile(templates, seen, vector, first, count)
             for total, place in zip(totals, places, strict=True):
                 self.stored(at.fadd(self.loaded(place, vector), total), place)
