@@ -30,15 +30,13 @@ from siamcorr_client.trackers import MultiTracker
 __all__ = ["ROWS"]
 
 TARGETS, FRAMES, TURNS = 32, 12, 9
-# Some frames one after the other, as in a video: the first one after somebody else's turn finds cold caches.
-TURN_S = 0.5
 SIDE_PX = 47.0
 
 
 def many_against_opencv() -> Iterator[Row]:
     """Row q."""
     with _ours(TARGETS) as ours:
-        pair = race(_opencv(TARGETS), ours, turns=TURNS, turn_s=TURN_S)
+        pair = race(_opencv(TARGETS), ours, turns=TURNS)
     note = f"{TARGETS / pair.fast_s:.0f} target-updates/s, TrackerNano {TARGETS / pair.slow_s:.0f}"
     yield Row("q", f"{TARGETS} targets, NanoTrack v3, against TrackerNano in a loop", pair.ratio, 3.0, note)
 
@@ -46,7 +44,7 @@ def many_against_opencv() -> Iterator[Row]:
 def many_against_torch() -> Iterator[Row]:
     """Row r."""
     with _ours(TARGETS) as ours:
-        pair = race(_plain(TARGETS), ours, turns=TURNS, turn_s=TURN_S)
+        pair = race(_plain(TARGETS), ours, turns=TURNS)
     note = f"{TARGETS / pair.fast_s:.0f} target-updates/s, the loop {TARGETS / pair.slow_s:.0f}"
     yield Row("r", f"{TARGETS} targets, NanoTrack v3, against a loop of torch", pair.ratio, 2.5, note)
 
