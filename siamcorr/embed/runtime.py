@@ -6,9 +6,8 @@ Rules:
   because none of these libraries promises that for a batch. No operator uses more than one thread.
 - Off the CPU one thread gives the orders: they wait in one queue there, and what keeps cuDNN to full
   precision is set for the whole process, so a thread that is done would take it from one that is not.
-- Both runtimes have one interface, and are given the same module. For ONNX Runtime it is traced and exported
-  once, in memory. A graph that is to be changed once it is optimised passes through a temporary file: ONNX
-  Runtime gives it away in no other way. Where that fails it runs as it was exported.
+- Both runtimes have one interface, and are given the same module. For ONNX Runtime it is exported once. Where
+  its graph cannot be rewritten it runs as it was exported.
 - An output that is the first channels of another one is never copied beside it.
 
 What ONNX Runtime is slow with is exported in another form: see :mod:`siamcorr.embed.exported`. Before that,
@@ -19,7 +18,6 @@ on one thread; 0.92 ms with both cores one by one, 0.90 to 1.1 ms with two threa
 Ways rejected:
 
 - A batch with two threads an operator: no faster, and the threads wait actively for one another.
-- torch's newer exporter: 3.5 s a module instead of 0.2 s, and one more package.
 - OpenVINO: as fast as ONNX Runtime within 5 %, and no faster in an engine, where a third thread feeds it.
 - XNNPACK, by ExecuTorch: 1.1 times slower for NanoTrack's heads.
 - Outputs bound to their places in the batch, which saves a copy: binding takes as long, within 2 %.
@@ -27,26 +25,18 @@ Ways rejected:
 
 from __future__ import annotations
 
-import io
 import logging
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import nn
 
 from siamcorr.embed.exported import has_scales, scales_as_weights
+from siamcorr.embed.onnx_session import Session, exported, is_available, optimised
 from siamcorr.embed.workers import Workers
 from siamcorr.precision import in_full_precision
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
-    from onnxruntime import InferenceSession
 
 __all__ = ["Runtime", "Selected", "runtime_of"]
 
@@ -54,9 +44,6 @@ __all__ = ["Runtime", "Selected", "runtime_of"]
 _RunItem: TypeAlias = Callable[[int], None]
 
 _log = logging.getLogger(__name__)
-
-_ONNX = ("onnx", "onnxruntime")  # torch exports with the one, and the other runs
-_ERRORS = 3  # of ONNX Runtime's log levels
 
 
 class Runtime(ABC):
@@ -67,9 +54,9 @@ class Runtime(ABC):
         multiply_adds: of one item, in convolutions and linear layers.
     """
 
-    def __init__(self, measured: _Measured, workers: Workers) -> None:
+    def __init__(self, known: _Measured, workers: Workers) -> None:
         """Take what was measured, and who runs it."""
-        self.shapes, self._wholes, self.multiply_adds = measured
+        self.shapes, self._wholes, self.multiply_adds = known
         self._distinct = sorted(set(self._wholes))
         self._workers = workers
 
@@ -110,17 +97,17 @@ class Selected(nn.Module):
 
 def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Workers) -> Runtime:
     """Return what runs ``module`` on the device of ``examples``: one item (1, ...) for each of its inputs."""
-    measured = _measured(module.eval(), examples)
-    if examples[0].device.type == "cpu" and all(map(find_spec, _ONNX)):
-        return _OnnxRuntime(module, examples, measured, workers)
-    return _Torch(module, measured, workers)
+    known = _measured(module.eval(), examples)
+    if examples[0].device.type == "cpu" and is_available():
+        return _OnnxRuntime(module, examples, known, workers)
+    return _Torch(module, known, workers)
 
 
 class _Torch(Runtime):
     """torch, eagerly. Layers are laid out with their channels last, which is faster on CPUs."""
 
-    def __init__(self, module: nn.Module, measured: _Measured, workers: Workers) -> None:
-        super().__init__(measured, workers)
+    def __init__(self, module: nn.Module, known: _Measured, workers: Workers) -> None:
+        super().__init__(known, workers)
         self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
@@ -137,58 +124,35 @@ class _OnnxRuntime(Runtime):
     """ONNX Runtime on the CPU."""
 
     def __init__(
-        self, module: nn.Module, examples: Sequence[torch.Tensor], measured: _Measured, workers: Workers
+        self, module: nn.Module, examples: Sequence[torch.Tensor], known: _Measured, workers: Workers
     ) -> None:
-        super().__init__(measured, workers)
-        self._inputs = [f"input{index}" for index in range(len(examples))]
-        self._session = _session(_exported(Selected(module, self._distinct), examples, self._inputs))
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        super().__init__(known, workers)
+        self._session = _session(exported(Selected(module, self._distinct), examples))
 
     def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
         taken = [tensor.numpy() for tensor in inputs]
         given = [outputs[index].numpy() for index in self._distinct]
 
         def run(index: int) -> None:
-            one = {name: array[index : index + 1] for name, array in zip(self._inputs, taken, strict=True)}
-            for array, result in zip(given, self._session.run(self._outputs, one), strict=True):
+            results = self._session([array[index : index + 1] for array in taken])
+            for array, result in zip(given, results, strict=True):
                 array[index] = result[0]
 
         return run
 
 
-def _session(exported: bytes) -> InferenceSession:
+def _session(graph: bytes) -> Session:
     """Return what runs an exported module: as it was optimised, but for what is better said afterwards."""
     import onnx  # noqa: PLC0415 - it takes a while, and only networks need it
 
-    if has_scales(onnx.load_from_string(exported)):
+    if has_scales(onnx.load_from_string(graph)):
         try:
-            model = _optimised(exported)
+            model = optimised(graph)
             if scales_as_weights(model):
-                return _opened(model.SerializeToString())
+                return Session(model.SerializeToString())
         except Exception:  # no room for a file, or a graph that another version makes or refuses
             _log.warning("a network runs in a slower form", exc_info=True)
-    return _opened(exported)
-
-
-def _optimised(exported: bytes) -> ModelProto:
-    """Return the graph that ONNX Runtime makes of an exported one for this machine."""
-    import onnx  # noqa: PLC0415 - as above
-
-    with TemporaryDirectory() as folder:
-        path = str(Path(folder) / "optimised.onnx")
-        # Errors only: it warns that the file suits this machine alone, as it shall.
-        _opened(exported, optimized_model_filepath=path, log_severity_level=_ERRORS)
-        return onnx.load(path)
-
-
-def _opened(model: bytes, **settings: object) -> InferenceSession:
-    import onnxruntime  # noqa: PLC0415 - it takes a while, and only networks need it
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    for name, value in settings.items():
-        setattr(options, name, value)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return Session(graph)
 
 
 class _Measured(NamedTuple):
@@ -225,17 +189,3 @@ def _whole(part: torch.Tensor, outputs: Sequence[torch.Tensor]) -> int:
         if is_start and part.shape[2:] == whole.shape[2:] and part.stride() == whole.stride():
             return index
     return next(index for index, output in enumerate(outputs) if output is part)
-
-
-def _exported(module: nn.Module, examples: Sequence[torch.Tensor], names: Sequence[str]) -> bytes:
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the exporter that is rejected above
-        torch.onnx.export(
-            module,
-            tuple(examples),
-            file,  # type: ignore[arg-type]  # documented, but not declared
-            input_names=list(names),
-            dynamo=False,
-        )
-    return file.getvalue()

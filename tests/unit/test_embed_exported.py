@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -12,10 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from siamcorr.embed import Workers, runtime
+from siamcorr.embed import Workers
 from siamcorr.embed.exported import OnPixels, has_scales, scaled, scales_as_weights
 from siamcorr.embed.mobilenet_v3 import _Squeeze, _SqueezeInBlocks
-from siamcorr.embed.runtime import _exported, runtime_of
+from siamcorr.embed.onnx_session import exported, optimised
+from siamcorr.embed.runtime import runtime_of
 
 CHANNELS = 32
 
@@ -41,15 +41,9 @@ class Attended(nn.Module):
         return (self.after(nn.functional.hardswish(scaled(features, scales, self.bias))),)
 
 
-def optimised(module: nn.Module, examples: Sequence[torch.Tensor], folder: Path) -> onnx.ModelProto:
+def graph_of(module: nn.Module, examples: Sequence[torch.Tensor]) -> onnx.ModelProto:
     """Return the graph that ONNX Runtime makes of a module."""
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(folder / "optimised.onnx")
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(
-        _exported(module, examples, ["input"]), options, providers=["CPUExecutionProvider"]
-    )
-    return onnx.load(options.optimized_model_filepath)
+    return optimised(exported(module, examples))
 
 
 def has_blocks(model: onnx.ModelProto) -> bool:
@@ -58,7 +52,7 @@ def has_blocks(model: onnx.ModelProto) -> bool:
 
 def answer(model: onnx.ModelProto, features: torch.Tensor) -> torch.Tensor:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"input": features.numpy()})
+    (found,) = session.run(None, {"input0": features.numpy()})
     return torch.from_numpy(found)
 
 
@@ -71,9 +65,9 @@ def test_a_scaled_map_is_that_of_torch(biased: bool) -> None:
 
 
 @pytest.mark.parametrize("biased", [False, True])
-def test_scaling_by_weights_saves_passes_and_changes_no_bit(biased: bool, tmp_path: Path) -> None:
+def test_scaling_by_weights_saves_passes_and_changes_no_bit(biased: bool) -> None:
     module, features = Attended(biased=biased).eval(), random(1, CHANNELS, 9, 9)
-    model = optimised(module, [features], tmp_path)
+    model = graph_of(module, [features])
     if not has_blocks(model):
         pytest.skip("no blocks of channels on this processor")
     expected, nodes = answer(model, features), len(model.graph.node)
@@ -84,10 +78,10 @@ def test_scaling_by_weights_saves_passes_and_changes_no_bit(biased: bool, tmp_pa
     assert torch.equal(answer(model, features), expected)
 
 
-def test_a_graph_without_scales_is_left_alone(tmp_path: Path) -> None:
+def test_a_graph_without_scales_is_left_alone() -> None:
     convolution = nn.Conv2d(CHANNELS, CHANNELS, 1, groups=CHANNELS, bias=False).requires_grad_(False)
     convolution.weight.fill_(1)  # which is not enough
-    model = optimised(convolution, [random(1, CHANNELS, 9, 9)], tmp_path)
+    model = graph_of(convolution, [random(1, CHANNELS, 9, 9)])
     before = model.SerializeToString(deterministic=True)
     assert not has_scales(model)
     assert not scales_as_weights(model)
@@ -97,13 +91,13 @@ def test_a_graph_without_scales_is_left_alone(tmp_path: Path) -> None:
 def test_without_blocks_scaling_is_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("siamcorr.embed.exported._HAS_BLOCKS", False)
     module, features = Attended(biased=True).requires_grad_(False), random(1, CHANNELS, 9, 9)
-    assert not has_scales(onnx.load_from_string(_exported(module, [features], ["input"])))
+    assert not has_scales(onnx.load_from_string(exported(module, [features])))
     (found,) = runtime_of(module, [features], Workers(1))(features)
     torch.testing.assert_close(found, module(features)[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (5, 1, 0), (4, 3, 2)])
-def test_pixels_are_read_as_they_lie(kernel: int, stride: int, padding: int, tmp_path: Path) -> None:
+def test_pixels_are_read_as_they_lie(kernel: int, stride: int, padding: int) -> None:
     class Crops(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -116,7 +110,7 @@ def test_pixels_are_read_as_they_lie(kernel: int, stride: int, padding: int, tmp
     crops = random(2, 31, 31, 3).mul(255).byte()
     (found,) = runtime_of(module, [crops[:1]], Workers(1))(crops)
     torch.testing.assert_close(found, module(crops)[0], rtol=1e-4, atol=1e-3)
-    nodes = {node.op_type for node in optimised(module, [crops[:1]], tmp_path).graph.node}
+    nodes = {node.op_type for node in graph_of(module, [crops[:1]]).graph.node}
     assert "Transpose" not in nodes
 
 
@@ -159,8 +153,8 @@ def test_scales_of_several_maps_are_right() -> None:
 
 
 @pytest.mark.parametrize("also_read", ["product", "spread"])
-def test_what_somebody_else_reads_is_left_alone(also_read: str, tmp_path: Path) -> None:
-    model = optimised(Attended(biased=False).eval(), [random(1, CHANNELS, 9, 9)], tmp_path)
+def test_what_somebody_else_reads_is_left_alone(also_read: str) -> None:
+    model = graph_of(Attended(biased=False).eval(), [random(1, CHANNELS, 9, 9)])
     if not has_blocks(model):
         pytest.skip("no blocks of channels on this processor")
     kind = {"product": "Mul", "spread": "Upsample"}[also_read]
@@ -181,14 +175,15 @@ def broken(model: onnx.ModelProto) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "failing"), [("TemporaryDirectory", no_room), ("scales_as_weights", broken)]
+    ("place", "failing"),
+    [("onnx_session.TemporaryDirectory", no_room), ("runtime.scales_as_weights", broken)],
 )
 def test_where_rewriting_fails_it_runs_as_it_was_exported(
-    name: str, failing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: str, failing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     module, features = Attended(biased=True).requires_grad_(False), random(1, CHANNELS, 9, 9)
     (expected,) = runtime_of(module, [features], Workers(1))(features)
-    monkeypatch.setattr(runtime, name, failing)
+    monkeypatch.setattr(f"siamcorr.embed.{place}", failing)
     (found,) = runtime_of(module, [features], Workers(1))(features)
     assert torch.equal(found, expected)
     assert "slower form" in caplog.text

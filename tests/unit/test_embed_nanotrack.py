@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from plain_nanotrack import PlainNanoTrack
-from siamcorr.embed import Workers, runtime
+from siamcorr.embed import Workers, onnx_session, runtime
 from siamcorr.embed.exported import _BLOCKED as BLOCKED
 from siamcorr.embed.exported import scales_as_weights
 from siamcorr.embed.hosted import host
@@ -79,7 +79,7 @@ def test_folding_changes_nothing_but_the_last_bits(
     runtime_name: str, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if runtime_name == "torch":
-        monkeypatch.setattr(runtime, "find_spec", lambda _: None)
+        monkeypatch.setattr(onnx_session, "find_spec", lambda _: None)
         model = host(build(state_of(published())), None, CPU, Workers(2))
     template, search = crops(1, 127), crops(1, 255)
     found = maps_of(model, template, search)

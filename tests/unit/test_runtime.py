@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from siamcorr.embed import Workers, runtime
+from siamcorr.embed import Workers, onnx_session, runtime
 from siamcorr.embed.runtime import Runtime, runtime_of
 
 EXAMPLES = torch.zeros(1, 3, 17, 17), torch.zeros(1, 8, 9, 9)
@@ -40,7 +40,7 @@ def made(
     name: str, monkeypatch: pytest.MonkeyPatch, module: nn.Module, examples: Sequence[torch.Tensor]
 ) -> Runtime:
     if name == "torch":
-        monkeypatch.setattr(runtime, "find_spec", lambda _: None)
+        monkeypatch.setattr(onnx_session, "find_spec", lambda _: None)
     run = runtime_of(module, examples, Workers(2))
     assert (type(run).__name__ == "_Torch") == (name == "torch")
     return run
