@@ -131,14 +131,13 @@ class Launcher:
         watch.stop("copy_s")
         network = network_of(self._models[key.model])
         leases = [lease for task in tasks for lease in task.leases]
-        branches = zip(network.tensors, network.correlators, strict=True)
-        rows = [self._prepared.rows(leases, tensor, correlator) for tensor, correlator in branches]
-        found = network(rows, crops, *_joined_pairs(tasks), partial(watch.stop, "embed_s"))
+        rows = [self._prepared.rows(leases, tensor, preparer) for tensor, preparer in network.pairs.takes]
+        found = network.pairs(rows, crops, *_joined_pairs(tasks), partial(watch.stop, "embed_s"))
         watch.stop("compute_s")
         dtype = _MAP_DTYPES[key.dtype]
         maps = {name: self._device.download(tensor.to(dtype)) for name, tensor in found.items()}
         watch.stop("copy_s")
-        timings = watch.timings(sum(task.size for task in tasks), network.plan)
+        timings = watch.timings(sum(task.size for task in tasks), network.pairs.plan)
         return [
             Launched(
                 task,

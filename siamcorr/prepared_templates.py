@@ -1,7 +1,8 @@
 """Templates in the forms that they are computed in: kept as long as there is room, made again where not.
 
 The bank holds each template once, as it came. Some ways of computing want another form of it: transposed for
-a matrix product, transformed for an FFT, with a head folded in. To make that costs up to half of a call.
+a matrix product, transformed for an FFT, with a head folded in, in the order of a network's graph. To make
+that costs up to half of a call.
 
 Rules:
 - A form is made at a template's first use, and used again until its room is needed: the least recently used
@@ -19,8 +20,7 @@ from typing import TypeAlias
 
 import torch
 
-from siamcorr.ops import Correlator
-from siamcorr.ops.operands import Form
+from siamcorr.ops.operands import Form, Preparer
 from siamcorr.resident import Lease
 
 __all__ = ["PreparedTemplates"]
@@ -41,20 +41,20 @@ class PreparedTemplates:
         """Return the number of forms that are kept."""
         return len(self._rows)
 
-    def rows(self, leases: Sequence[Lease], name: str, correlator: Correlator) -> list[torch.Tensor]:
-        """Return the tensors ``name`` of ``leases`` as ``correlator`` takes them."""
-        form = correlator.form
+    def rows(self, leases: Sequence[Lease], name: str, preparer: Preparer) -> list[torch.Tensor]:
+        """Return the tensors ``name`` of ``leases`` as ``preparer`` prepares them."""
+        form = preparer.form
         if form is None:
             return [lease.rows[name].view for lease in leases]
-        return [self._row(lease, name, form, correlator) for lease in leases]
+        return [self._row(lease, name, form, preparer) for lease in leases]
 
-    def _row(self, lease: Lease, name: str, form: Form, correlator: Correlator) -> torch.Tensor:
+    def _row(self, lease: Lease, name: str, form: Form, preparer: Preparer) -> torch.Tensor:
         key = lease.handle, lease.generation, name, form
         row = self._rows.get(key)
         if row is not None:
             self._rows.move_to_end(key)
             return row
-        row = correlator.prepare(lease.rows[name].view[None])[0]
+        row = preparer.prepare(lease.rows[name].view[None])[0]
         if form.size_bytes <= self._budget_bytes:
             self._rows[key] = row
             self.bytes_used += form.size_bytes

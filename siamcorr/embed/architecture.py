@@ -14,10 +14,24 @@ __all__ = ["Architecture", "Branch"]
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A correlation of a network: the template's ``tensor`` on the search region's of the same name."""
+    """A correlation of a network: the template's ``tensor`` on the search region's of the same name.
+
+    If the last channel of a pixel-wise correlation's search region is one of ones, so that a template brings
+    an offset, ``without_ones`` is the name of the tensor that has the other channels alone.
+    """
 
     tensor: str
     correlation: Correlation
+    without_ones: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an offset where it would not be one.
+
+        Raises:
+            ValueError: the correlation is not pixel-wise.
+        """
+        if self.without_ones is not None and self.correlation.kind != "pixelwise":
+            raise ValueError(f"without_ones: {self.correlation.kind}, expected pixelwise")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +45,10 @@ class Architecture:
 
     ``stride`` is in pixels of the resized crop a feature cell. ``transform`` is what is made of a template's
     features unless the model's name says otherwise.
+
+    ``in_graphs`` says whether pairs are computed as graphs of the whole network where that can be, see
+    :mod:`siamcorr.embed.pair_graphs`. The smaller a network, the more that is worth. It holds all weights
+    twice more.
 
     Weights are loaded, and batch normalisation is folded in. Modules are traced: they decide nothing by what
     the numbers are, nor by how many crops there are.
@@ -46,3 +64,4 @@ class Architecture:
     head: nn.Module | None = None
     maps: tuple[str, ...] = ()
     transform: str = "none"
+    in_graphs: bool = False

@@ -33,13 +33,14 @@ from torch import nn
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["BLOCK", "OnPixels", "has_scales", "scaled", "scales_as_weights"]
+__all__ = ["BLOCK", "BLOCKED", "OnPixels", "and_with_ones", "has_scales", "scaled", "scales_as_weights"]
 
 BLOCK = 16
 """Channels that lie together with AVX-512, twice those of AVX2. Scales are read in whole blocks alone."""
 
 _HAS_BLOCKS = platform.machine().lower() in {"x86_64", "amd64"}
-_BLOCKED = "com.microsoft.nchwc"  # where ONNX Runtime has its operators on blocks
+BLOCKED = "com.microsoft.nchwc"
+"""The domain of ONNX Runtime's operators on blocks."""
 
 
 def _exporting() -> bool:
@@ -70,6 +71,15 @@ class OnPixels(nn.Module):
         (down, right), (above, left) = layer.stride, cast(tuple[int, int], layer.padding)
         channels = layer.in_channels
         return F.conv2d(crops, weight, layer.bias, (down, channels * right), (above, channels * left))
+
+
+def and_with_ones(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ``features`` (N, C, H, W), and the same with a channel of ones behind.
+
+    The first are part of the second, where a graph does not take them alone.
+    """
+    with_ones = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+    return features if _exporting() else with_ones[:, : features.shape[1]], with_ones
 
 
 def scaled(features: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -140,11 +150,11 @@ def scales_as_weights(model: ModelProto) -> bool:
     shape = numpy_helper.from_array(np.array([-1, 1, 1, 1]), "weight_of_scales")
     products = []
     for convolution in graph.node:
-        if not (_is(convolution, "Conv", _BLOCKED) and convolution.input[1] in ones):
+        if not (_is(convolution, "Conv", BLOCKED) and convolution.input[1] in ones):
             continue
         product = makers.get(convolution.input[0])
         spread = makers.get(product.input[1]) if product is not None and _is(product, "Mul") else None
-        if product is None or spread is None or not _is(spread, "Upsample", _BLOCKED):
+        if product is None or spread is None or not _is(spread, "Upsample", BLOCKED):
             continue
         spread.CopyFrom(helper.make_node("Reshape", [spread.input[0], shape.name], spread.output))
         convolution.input[0], convolution.input[1] = product.input[0], spread.output[0]

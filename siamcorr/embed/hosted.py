@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from torch import nn
 
 from siamcorr.calls import DEFAULT_TENSOR
-from siamcorr.embed.architecture import Architecture
+from siamcorr.embed.architecture import Architecture, Branch
 from siamcorr.embed.model import Model, model_of
-from siamcorr.embed.network import Network
-from siamcorr.embed.runtime import Selected, runtime_of
+from siamcorr.embed.network import Network, Stages
+from siamcorr.embed.numbered import Parts
+from siamcorr.embed.onnx_session import is_available
+from siamcorr.embed.pair_graphs import PairGraphs, pair_graphs
+from siamcorr.embed.runtime import Runtime, Selected, measured, runtime_of
 from siamcorr.embed.transforms import transform_of
 from siamcorr.embed.workers import Workers
 from siamcorr.errors import InvalidArgument
 from siamcorr.ops import Correlator
+from siamcorr.ops.operands import Problem
+from siamcorr.ops.planner import forced_plan
+from siamcorr.shapes import Shape
 
 __all__ = ["host"]
 
@@ -37,12 +44,12 @@ def host(architecture: Architecture, transform: str | None, device: torch.device
     chosen = architecture.transform if transform is None else transform
     if chosen != "none" or (architecture.tensors == (DEFAULT_TENSOR,) and architecture.head is None):
         return _features_alone(architecture, chosen, device, workers)
-    crop, names = architecture.crop, architecture.tensors
-    template = _Side(architecture.template, names, crop.template_px, device, workers)
-    search = _Side(architecture.search, names, crop.search_px, device, workers)
+    hosting = _Hosting(architecture, device, workers)
+    template = hosting.side(architecture.template, architecture.crop.template_px)
+    search = hosting.side(architecture.search, architecture.crop.search_px)
     return Model(
         name=architecture.name,
-        crop=crop,
+        crop=architecture.crop,
         stride=architecture.stride,
         template_shapes=template.shapes,
         search_shapes=search.shapes,
@@ -50,7 +57,7 @@ def host(architecture: Architecture, transform: str | None, device: torch.device
         search=search,
         template_multiply_adds=template.multiply_adds,
         search_multiply_adds=search.multiply_adds,
-        network=_network(architecture, template, search, device, workers),
+        network=None if architecture.head is None else hosting.network(architecture.head, template, search),
     )
 
 
@@ -63,30 +70,70 @@ def _features_alone(
     return replace(model, template_multiply_adds=template, search_multiply_adds=search)
 
 
-def _network(
-    architecture: Architecture, template: _Side, search: _Side, device: torch.device, workers: Workers
-) -> Network | None:
-    if architecture.head is None:
-        return None
-    correlators = {
-        branch: Correlator(
-            branch.correlation,
-            template.shapes[branch.tensor],
-            search.shapes[branch.tensor],
-            device=device,
+@dataclass(frozen=True, slots=True)
+class _Hosting:
+    """A network on its way to ``device``, where ``workers`` shall run it."""
+
+    architecture: Architecture
+    device: torch.device
+    workers: Workers
+
+    def side(self, module: nn.Module, size_px: int) -> _Side:
+        return _Side(module, self.architecture.tensors, size_px, self.device, self.workers)
+
+    def network(self, head: nn.Module, template: _Side, search: _Side) -> Network:
+        problems = {
+            branch: Problem(
+                branch.correlation,
+                template.shapes[branch.tensor],
+                search.shapes[branch.tensor],
+                device=self.device.type,
+            )
+            for branch in self.architecture.branches
+        }
+        resolved = [problem.resolved for problem in problems.values()]
+        responses = [torch.zeros(1, *one.response, device=self.device) for one in resolved]
+        known = measured(head.to(self.device).eval(), responses)
+        maps = dict(zip(self.architecture.maps, known.shapes, strict=True))
+        correlations = sum(prod(one.response[1:]) * prod(one.weight) for one in resolved)
+        return Network(
+            maps=maps,
+            pair_multiply_adds=known.multiply_adds + correlations,
+            pair_bytes=sum(response.nbytes for response in responses) + 4 * sum(map(prod, known.shapes)),
+            pairs=self._graphs(head, problems, maps, template)
+            or self._stages(runtime_of(head, responses, self.workers), problems, search),
         )
-        for branch in architecture.branches
-    }
-    examples = [torch.zeros(1, *one.response_shape, device=device) for one in correlators.values()]
-    head = runtime_of(architecture.head.to(device), examples, workers)
-    return Network(
-        correlators,
-        head,
-        architecture.maps,
-        search=search.runtime,
-        features=architecture.tensors,
-        workers=workers,
-    )
+
+    def _graphs(
+        self, head: nn.Module, problems: Mapping[Branch, Problem], maps: Mapping[str, Shape], template: _Side
+    ) -> PairGraphs | None:
+        """Return what makes maps with ONNX Runtime alone, unless another plan is asked for."""
+        architecture, is_on_cpu = self.architecture, self.device.type == "cpu"
+        if not (architecture.in_graphs and is_on_cpu and is_available() and forced_plan() == "auto"):
+            return None
+        parts = Parts(_FromPixels(architecture.search), architecture.tensors, problems, head)
+        z, x = (_noise(size) for size in (architecture.crop.template_px, architecture.crop.search_px))
+        return pair_graphs(parts, x, template(z), maps, self.workers)
+
+    def _stages(self, head: Runtime, problems: Mapping[Branch, Problem], search: _Side) -> Stages:
+        correlators = {
+            branch: Correlator(branch.correlation, problem.template, problem.search, device=self.device)
+            for branch, problem in problems.items()
+        }
+        return Stages(
+            correlators,
+            head,
+            self.architecture.maps,
+            search=search.runtime,
+            features=self.architecture.tensors,
+            workers=self.workers,
+        )
+
+
+def _noise(size_px: int) -> torch.Tensor:
+    """Return a crop (1, size_px, size_px, 3) to try a network on: always the same."""
+    pixels = torch.randint(256, (1, size_px, size_px, 3), generator=torch.Generator().manual_seed(0))
+    return pixels.to(torch.uint8)
 
 
 class _Side:

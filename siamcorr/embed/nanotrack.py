@@ -9,8 +9,8 @@ What is linear is folded, in float64: answers differ from the published graph's 
 
 - Each pixel-wise correlation has a 1x1 convolution on either side. With W, b that of the search region x and
   z that of the template, already applied: z.(Wx + b) = (W'z).x + b.z. So both go into the template, and x
-  gets a channel of ones for the last term. Score and box then share one correlation, and so do they with the
-  channel-wise one: their templates are laid side by side.
+  gets a channel of ones for the last term; in a graph that is a bias. Score and box then share one
+  correlation, and so do they with the channel-wise one: their templates are laid side by side.
 - The 1x1 convolution behind the pixel-wise correlation goes into the next one.
 
 Measured with ONNX Runtime against one operator a published layer, in turns (Intel, AVX-512, one thread): the
@@ -40,7 +40,7 @@ import torch
 from torch import nn
 
 from siamcorr.embed.architecture import Architecture, Branch
-from siamcorr.embed.exported import scaled
+from siamcorr.embed.exported import and_with_ones, scaled
 from siamcorr.embed.folding import chained, fold_batch_norm, in_groups, pointwise
 from siamcorr.embed.mobilenet_v3 import CHANNELS, in_blocks, layers
 from siamcorr.embed.weights import StateDict, load
@@ -80,11 +80,12 @@ def build(state: StateDict) -> Architecture:
         template=template,
         search=search,
         branches=(
-            Branch("pixelwise", Correlation("pixelwise")),
+            Branch("pixelwise", Correlation("pixelwise"), without_ones="features"),
             Branch("depthwise", Correlation("depthwise", padding=1)),
         ),
         head=maps,
         maps=("cls", "loc"),
+        in_graphs=True,
     )
 
 
@@ -132,8 +133,7 @@ class _Search(nn.Module):
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         features = self.backbone(crops)
-        with_ones = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
-        return with_ones[:, :CHANNELS], with_ones, self.depthwise(features)
+        return *and_with_ones(features), self.depthwise(features)
 
 
 class _Head(nn.Module):

@@ -1,9 +1,10 @@
-"""What a whole network does with a template and a search region: features, correlations, and its head."""
+"""A whole network: what its maps are, and how they are made of templates and search regions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -11,23 +12,60 @@ from siamcorr.embed.architecture import Branch
 from siamcorr.embed.runtime import Runtime
 from siamcorr.embed.workers import Workers
 from siamcorr.ops import Correlator
-from siamcorr.ops.operands import Rows
+from siamcorr.ops.operands import Preparer, Rows
 from siamcorr.ops.threads import parts_of
+from siamcorr.shapes import Shape
 
-__all__ = ["Network"]
+__all__ = ["Network", "Pairs", "Stages"]
 
 
+class Pairs(Protocol):
+    """Makes the maps of many pairs at once, each with the same bits in any company."""
+
+    @property
+    def plan(self) -> str:
+        """How the correlations are computed."""
+
+    @property
+    def takes(self) -> Sequence[tuple[str, Preparer]]:
+        """What it takes of a template: each time a tensor, and what prepares that."""
+
+    def __call__(
+        self,
+        templates: Sequence[Rows],
+        crops: torch.Tensor,
+        template_index: Sequence[int],
+        search_index: Sequence[int],
+        on_embedded: Callable[[], object] = lambda: None,
+    ) -> dict[str, torch.Tensor]:
+        """Return the maps (P, C, H, W) float32 of each pair, by name.
+
+        Args:
+            templates: for each of ``takes``, the rows of T templates, prepared where there is a form.
+            crops: S search regions, (S, size, size, 3) uint8 BGR.
+            template_index: which template each of the P pairs takes.
+            search_index: which search region each of them takes.
+            on_embedded: called once, when all features are there.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """Many pairs at once, each with the same bits in any company.
+    """What is known of a network, and what computes it.
 
-    Attributes:
-        tensors: the template's tensor of each correlation.
-        correlators: the correlations; they say what templates are prepared into.
-        maps: the shapes (C, H, W) of its maps, by name.
-        plan: how the correlations are computed.
-        pair_multiply_adds: what a pair's correlations and its head take.
-        pair_bytes: what a pair holds at the most, between its features and its maps.
+    ``maps`` are the shapes (C, H, W) of its maps, by name. ``pair_multiply_adds`` is what a pair's
+    correlations and its head take, and ``pair_bytes`` what a pair holds at the most, between its features and
+    its maps.
     """
+
+    maps: Mapping[str, Shape]
+    pair_multiply_adds: int
+    pair_bytes: int
+    pairs: Pairs
+
+
+class Stages:
+    """Features of all search regions, then correlations, then heads; of these a thread has a share each."""
 
     def __init__(
         self,
@@ -49,18 +87,10 @@ class Network:
             features: their names.
             workers: who computes.
         """
-        self.tensors = tuple(branch.tensor for branch in correlators)
-        self.correlators = tuple(correlators.values())
-        self.maps = dict(zip(maps, head.shapes, strict=True))
-        self.plan = ", ".join(dict.fromkeys(correlator.plan.name for correlator in self.correlators))
-        responses = sum(prod(correlator.response_shape) for correlator in self.correlators)
-        self.pair_bytes = 4 * (responses + sum(map(prod, self.maps.values())))
-        self.pair_multiply_adds = head.multiply_adds + sum(
-            prod(correlator.response_shape[1:]) * prod(correlator.problem.resolved.weight)
-            for correlator in self.correlators
-        )
+        self.takes = [(branch.tensor, correlator) for branch, correlator in correlators.items()]
+        self.plan = ", ".join(dict.fromkeys(one.plan.name for one in correlators.values()))
+        self._maps, self._features = tuple(maps), tuple(features)
         self._search, self._head, self._workers = search, head, workers
-        self._features = tuple(features)
 
     def __call__(
         self,
@@ -70,47 +100,23 @@ class Network:
         search_index: Sequence[int],
         on_embedded: Callable[[], object] = lambda: None,
     ) -> dict[str, torch.Tensor]:
-        """Return the maps (P, C, H, W) float32 of each pair, by name.
-
-        On a CPU each thread has its share of the pairs. Where every pair has a search region of its own, the
-        thread makes the region's features too, and waits for no other one.
-
-        Args:
-            templates: for each correlation, the rows of T templates, prepared where its correlator has a
-                form.
-            crops: S search regions, (S, size, size, 3) uint8 BGR.
-            template_index: which template each of the P pairs takes.
-            search_index: which search region each of them takes.
-            on_embedded: called once when all features are there, maybe by another thread.
-        """
+        """See :class:`Pairs`."""
         pairs, device = len(template_index), crops.device
-        shares = parts_of(pairs, self._workers.threads if device.type == "cpu" else 1)
-        has_own = list(search_index) == list(range(len(crops)))
-        features = self._search.outputs(len(crops), device) if has_own else self._search(crops)
-        embed = self._search.item_of([crops], features)
-        search = dict(zip(self._features, features, strict=True))
+        search = dict(zip(self._features, self._search(crops), strict=True))
+        on_embedded()
         maps = self._head.outputs(pairs, device)
-        left = iter(range(1, len(shares)))  # shares without features, but for the last one
-        if not has_own:
-            on_embedded()
+        shares = parts_of(pairs, self._workers.threads if device.type == "cpu" else 1)
 
         def respond(part: int) -> None:
             some = slice(*shares[part])
-            if has_own:
-                for region in range(*shares[part]):
-                    embed(region)
-                if next(left, None) is None:
-                    on_embedded()
             with torch.inference_mode():
                 responses = [
                     correlator(rows, search[tensor], template_index[some], search_index[some])
-                    for correlator, rows, tensor in zip(
-                        self.correlators, templates, self.tensors, strict=True
-                    )
+                    for rows, (tensor, correlator) in zip(templates, self.takes, strict=True)
                 ]
                 run = self._head.item_of(responses, [tensor[some] for tensor in maps])
                 for index in range(len(responses[0])):
                     run(index)
 
         self._workers.each(respond, len(shares))
-        return dict(zip(self.maps, maps, strict=True))
+        return dict(zip(self._maps, maps, strict=True))

@@ -23,29 +23,25 @@ from torch import nn
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["Session", "exported", "is_available", "optimised"]
+__all__ = ["Session", "export", "is_available", "optimise"]
 
 _PACKAGES = ("onnx", "onnxruntime")  # torch exports with the one, and the other runs
 _ERRORS = 3  # of ONNX Runtime's log levels
 
 
 class Session:
-    """A graph that is ready to run, one item at a time, on the thread that calls it.
+    """A graph that is ready to run, one item at a time, on the thread that calls it."""
 
-    Attributes:
-        inputs: the names of what it takes.
-    """
-
-    def __init__(self, model: bytes) -> None:
-        """Open a graph."""
-        self._session = _opened(model)
-        self.inputs = [taken.name for taken in self._session.get_inputs()]
+    def __init__(self, model: bytes, *, is_optimised: bool = False) -> None:
+        """Open a graph; one that is optimised runs as it is."""
+        self._session = _opened(model, is_optimised=is_optimised)
+        self._inputs = [taken.name for taken in self._session.get_inputs()]
         self._outputs = [made.name for made in self._session.get_outputs()]
 
     def __call__(self, inputs: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Return the outputs (1, ...) of inputs (1, ...), or of whatever shape the graph has them in."""
         made: list[npt.NDArray[Any]] = self._session.run(
-            self._outputs, dict(zip(self.inputs, inputs, strict=True))
+            self._outputs, dict(zip(self._inputs, inputs, strict=True))
         )
         return made
 
@@ -55,7 +51,7 @@ def is_available() -> bool:
     return all(map(find_spec, _PACKAGES))
 
 
-def exported(module: nn.Module, examples: Sequence[torch.Tensor]) -> bytes:
+def export(module: nn.Module, examples: Sequence[torch.Tensor]) -> bytes:
     """Return the graph of a module that takes such tensors, as it is traced."""
     file = io.BytesIO()
     with warnings.catch_warnings():
@@ -70,7 +66,7 @@ def exported(module: nn.Module, examples: Sequence[torch.Tensor]) -> bytes:
     return file.getvalue()
 
 
-def optimised(graph: bytes) -> ModelProto:
+def optimise(graph: bytes) -> ModelProto:
     """Return what ONNX Runtime makes of a graph for this machine."""
     import onnx  # noqa: PLC0415 - it takes a while, and only networks need it
 
@@ -81,10 +77,12 @@ def optimised(graph: bytes) -> ModelProto:
         return onnx.load(path)
 
 
-def _opened(model: bytes, **settings: object) -> Any:
+def _opened(model: bytes, *, is_optimised: bool = False, **settings: object) -> Any:
     import onnxruntime  # noqa: PLC0415 - it takes a while, and only networks need it
 
     options = onnxruntime.SessionOptions()
+    if is_optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     for name, value in settings.items():
         setattr(options, name, value)

@@ -34,11 +34,11 @@ import torch
 from torch import nn
 
 from siamcorr.embed.exported import has_scales, scales_as_weights
-from siamcorr.embed.onnx_session import Session, exported, is_available, optimised
+from siamcorr.embed.onnx_session import Session, export, is_available, optimise
 from siamcorr.embed.workers import Workers
 from siamcorr.precision import in_full_precision
 
-__all__ = ["Runtime", "Selected", "runtime_of"]
+__all__ = ["Measured", "Runtime", "Selected", "measured", "runtime_of"]
 
 
 _RunItem: TypeAlias = Callable[[int], None]
@@ -54,7 +54,7 @@ class Runtime(ABC):
         multiply_adds: of one item, in convolutions and linear layers.
     """
 
-    def __init__(self, known: _Measured, workers: Workers) -> None:
+    def __init__(self, known: Measured, workers: Workers) -> None:
         """Take what was measured, and who runs it."""
         self.shapes, self._wholes, self.multiply_adds = known
         self._distinct = sorted(set(self._wholes))
@@ -97,7 +97,7 @@ class Selected(nn.Module):
 
 def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Workers) -> Runtime:
     """Return what runs ``module`` on the device of ``examples``: one item (1, ...) for each of its inputs."""
-    known = _measured(module.eval(), examples)
+    known = measured(module.eval(), examples)
     if examples[0].device.type == "cpu" and is_available():
         return _OnnxRuntime(module, examples, known, workers)
     return _Torch(module, known, workers)
@@ -106,7 +106,7 @@ def runtime_of(module: nn.Module, examples: Sequence[torch.Tensor], workers: Wor
 class _Torch(Runtime):
     """torch, eagerly. Layers are laid out with their channels last, which is faster on CPUs."""
 
-    def __init__(self, module: nn.Module, known: _Measured, workers: Workers) -> None:
+    def __init__(self, module: nn.Module, known: Measured, workers: Workers) -> None:
         super().__init__(known, workers)
         self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -124,10 +124,10 @@ class _OnnxRuntime(Runtime):
     """ONNX Runtime on the CPU."""
 
     def __init__(
-        self, module: nn.Module, examples: Sequence[torch.Tensor], known: _Measured, workers: Workers
+        self, module: nn.Module, examples: Sequence[torch.Tensor], known: Measured, workers: Workers
     ) -> None:
         super().__init__(known, workers)
-        self._session = _session(exported(Selected(module, self._distinct), examples))
+        self._session = _session(export(Selected(module, self._distinct), examples))
 
     def item_of(self, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _RunItem:
         taken = [tensor.numpy() for tensor in inputs]
@@ -147,15 +147,15 @@ def _session(graph: bytes) -> Session:
 
     if has_scales(onnx.load_from_string(graph)):
         try:
-            model = optimised(graph)
+            model = optimise(graph)
             if scales_as_weights(model):
-                return Session(model.SerializeToString())
+                return Session(model.SerializeToString(), is_optimised=True)
         except Exception:  # no room for a file, or a graph that another version makes or refuses
             _log.warning("a network runs in a slower form", exc_info=True)
     return Session(graph)
 
 
-class _Measured(NamedTuple):
+class Measured(NamedTuple):
     """The shapes of one item's outputs; which output each is the first channels of, or itself; its work."""
 
     shapes: Sequence[tuple[int, ...]]
@@ -163,7 +163,7 @@ class _Measured(NamedTuple):
     multiply_adds: int
 
 
-def _measured(module: nn.Module, examples: Sequence[torch.Tensor]) -> _Measured:
+def measured(module: nn.Module, examples: Sequence[torch.Tensor]) -> Measured:
     """Return what is to be known of one item, by running it once."""
     counts: list[int] = []
 
@@ -179,7 +179,7 @@ def _measured(module: nn.Module, examples: Sequence[torch.Tensor]) -> _Measured:
         for hook in hooks:
             hook.remove()
     shapes = [tuple(output.shape[1:]) for output in outputs]
-    return _Measured(shapes, [_whole(output, outputs) for output in outputs], sum(counts))
+    return Measured(shapes, [_whole(output, outputs) for output in outputs], sum(counts))
 
 
 def _whole(part: torch.Tensor, outputs: Sequence[torch.Tensor]) -> int:

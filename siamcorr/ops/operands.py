@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 
@@ -28,6 +28,7 @@ __all__ = [
     "CACHE_LINE_BYTES",
     "Form",
     "Operands",
+    "Preparer",
     "Problem",
     "Rows",
     "Way",
@@ -105,6 +106,17 @@ class Form:
         18432
         """
         return prod(self.shape) * self.dtype.itemsize
+
+
+class Preparer(Protocol):
+    """What prepares templates."""
+
+    @property
+    def form(self) -> Form | None:
+        """What it makes of one; None if it is taken as it is stored."""
+
+    def prepare(self, templates: torch.Tensor) -> torch.Tensor:
+        """Return what calls take of stored templates (T, ...): (T, \\*form.shape) if there is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from torch import nn
 from siamcorr.embed import Workers
 from siamcorr.embed.exported import OnPixels, has_scales, scaled, scales_as_weights
 from siamcorr.embed.mobilenet_v3 import _Squeeze, _SqueezeInBlocks
-from siamcorr.embed.onnx_session import exported, optimised
+from siamcorr.embed.onnx_session import export, optimise
 from siamcorr.embed.runtime import runtime_of
 
 CHANNELS = 32
@@ -43,7 +43,7 @@ class Attended(nn.Module):
 
 def graph_of(module: nn.Module, examples: Sequence[torch.Tensor]) -> onnx.ModelProto:
     """Return the graph that ONNX Runtime makes of a module."""
-    return optimised(exported(module, examples))
+    return optimise(export(module, examples))
 
 
 def has_blocks(model: onnx.ModelProto) -> bool:
@@ -91,7 +91,7 @@ def test_a_graph_without_scales_is_left_alone() -> None:
 def test_without_blocks_scaling_is_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("siamcorr.embed.exported._HAS_BLOCKS", False)
     module, features = Attended(biased=True).requires_grad_(False), random(1, CHANNELS, 9, 9)
-    assert not has_scales(onnx.load_from_string(exported(module, [features])))
+    assert not has_scales(onnx.load_from_string(export(module, [features])))
     (found,) = runtime_of(module, [features], Workers(1))(features)
     torch.testing.assert_close(found, module(features)[0], rtol=1e-5, atol=1e-6)
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from graph_networks import is_in_graphs, needs_blocks
 from plain_nanotrack import PlainNanoTrack
-from siamcorr.embed import Workers, onnx_session, runtime
-from siamcorr.embed.exported import _BLOCKED as BLOCKED
-from siamcorr.embed.exported import scales_as_weights
+from siamcorr.embed import Workers, onnx_session, pair_graphs, runtime
+from siamcorr.embed.exported import BLOCKED, scales_as_weights
 from siamcorr.embed.hosted import host
 from siamcorr.embed.mobilenet_v3 import layers
 from siamcorr.embed.model import Model, network_of
@@ -65,22 +65,25 @@ def model() -> Model:
 
 def maps_of(model: Model, template: torch.Tensor, search: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the maps of template i on search region i."""
-    network, made = network_of(model), model.templates(template)
-    rows = [
-        correlator.prepare(made[name])
-        for name, correlator in zip(network.tensors, network.correlators, strict=True)
-    ]
+    pairs, made = network_of(model).pairs, model.templates(template)
+    rows = [preparer.prepare(made[name]) for name, preparer in pairs.takes]
     each = range(len(search))
-    return network(rows, search, each, each)
+    return pairs(rows, search, each, each)
 
 
-@pytest.mark.parametrize("runtime_name", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("by", ["graphs", "stages", "torch"])
 def test_folding_changes_nothing_but_the_last_bits(
-    runtime_name: str, model: Model, monkeypatch: pytest.MonkeyPatch
+    by: str, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if runtime_name == "torch":
+    if by == "graphs":
+        needs_blocks()
+    elif by == "stages":
+        monkeypatch.setenv("SIAMCORR_PLAN", "trick")
+    else:
         monkeypatch.setattr(onnx_session, "find_spec", lambda _: None)
+    if by != "graphs":
         model = host(build(state_of(published())), None, CPU, Workers(2))
+    assert is_in_graphs(model) == (by == "graphs")
     template, search = crops(1, 127), crops(1, 255)
     found = maps_of(model, template, search)
     plain = PlainNanoTrack(state_of(published())).double()
@@ -98,11 +101,12 @@ def test_all_scaling_is_by_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         graphs.append((is_found, [node.op_type for node in graph.graph.node if node.domain == BLOCKED]))
         return is_found
 
-    monkeypatch.setattr(runtime, "scales_as_weights", look)
+    for place in (runtime, pair_graphs):
+        monkeypatch.setattr(place, "scales_as_weights", look)
     host(build(state_of(published())), None, CPU, Workers(1))
     if not any("Conv" in operators for _, operators in graphs):
         pytest.skip("no blocks of channels on this processor")
-    assert [is_found for is_found, _ in graphs] == [True] * 3  # templates, search regions, heads
+    assert [is_found for is_found, _ in graphs] == [True] * 3  # templates, search regions, pairs
     assert not any("Upsample" in operators for _, operators in graphs)
 
 

@@ -60,7 +60,7 @@ const CHARTS = [
       series: [
         { label: "decode, crop", colour: "c5", of: stage(0), title: "from a frame to its crops" },
         { label: "wait", colour: "c2", of: stage(1), title: "in the queue, for the device" },
-        { label: "features", colour: "c3", of: stage(2), title: "from crops to features" },
+        { label: "features", colour: "c3", of: stage(2), title: "from crops to features, or in one go to a network's maps" },
         { label: "correlate", colour: "c1", of: stage(3), title: "correlation, head and peaks" },
         { label: "copy", colour: "c6", of: stage(4), title: "to the device and back" },
         { label: "rest", colour: "c7", of: stage(5), title: "messages and the event loop" },
