@@ -73,8 +73,8 @@ class Timings:
     to features, or in one go to a network's maps. ``compute_s``: correlation, head and peaks. ``copy_s``:
     upload and download. A launch is shared, so these are its times and not a share of them; ``batch_pairs``
     is the number of pairs in it. ``plan`` is how the correlation was computed: ``direct``, ``matmul``,
-    ``fft``, or as part of a network's ``graph``... ``compile_s`` is the part of ``compute_s`` that went into
-    compiling code for a shape that was new.
+    ``fft``..., or ``graph`` if ONNX Runtime computed the whole network. ``compile_s`` is the part of
+    ``compute_s`` that went into compiling code for a shape that was new.
     """
 
     prepare_s: float = 0.0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import TypeAlias
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,6 +18,7 @@ from siamcorr.embed.hosted import host
 from siamcorr.embed.onnx_session import export, optimise
 from siamcorr.embed.pair_graphs import PairGraphs
 from siamcorr.geometry import CropSettings
+from siamcorr.ops import xcorr_reference
 from siamcorr.shapes import Correlation
 
 __all__ = [
@@ -24,11 +28,18 @@ __all__ = [
     "SEARCH_PX",
     "TEMPLATE_PX",
     "Head",
+    "Index",
+    "apart",
     "architecture",
+    "crops",
     "hosted",
     "is_in_graphs",
+    "maps_of",
     "needs_blocks",
+    "responses_of",
 ]
+
+Index: TypeAlias = tuple[Sequence[int], Sequence[int]]
 
 CHANNELS, TEMPLATE_PX, SEARCH_PX = 32, 15, 31
 DEPTHWISE = Branch("features", Correlation("depthwise"))
@@ -95,3 +106,57 @@ def _has_blocks() -> bool:
     layer = nn.Conv2d(CHANNELS, CHANNELS, 1).requires_grad_(False)
     graph = optimise(export(layer, [torch.zeros(1, CHANNELS, 8, 8)])).graph
     return any((node.op_type, node.domain) == ("Conv", BLOCKED) for node in graph.node)
+
+
+def crops(count: int, size_px: int) -> torch.Tensor:
+    """Return crops of noise."""
+    pixels = np.random.default_rng(count).integers(0, 256, (count, size_px, size_px, 3), np.uint8)
+    return torch.from_numpy(pixels)
+
+
+def maps_of(
+    model: Model,
+    templates: torch.Tensor,
+    search: torch.Tensor,
+    pairs: Index,
+    on_embedded: Callable[[], object] = lambda: None,
+) -> dict[str, torch.Tensor]:
+    """Return the maps of pairs of templates and search regions, all as they are cut."""
+    made, network = model.templates(templates), network_of(model)
+    rows = [preparer.prepare(made[tensor]) for tensor, preparer in network.pairs.takes]
+    return network.pairs(rows, search, *pairs, on_embedded)
+
+
+def responses_of(
+    built: Architecture, templates: torch.Tensor, search: torch.Tensor, pairs: Index
+) -> torch.Tensor:
+    """Return the responses of all branches side by side, by loops in float64."""
+    sides = []
+    for module, pixels in ((built.template, templates), (built.search, search)):
+        tensors = module.double()(pixels.permute(0, 3, 1, 2).double())
+        sides.append(dict(zip(built.tensors, tensors, strict=True)))
+        module.float()
+    template, region = sides
+    responses = []
+    for branch in built.branches:
+        correlation = branch.correlation
+        responses.append(
+            xcorr_reference(
+                template[branch.tensor],
+                region[branch.tensor],
+                correlation.kind,
+                k=correlation.k,
+                groups=correlation.groups,
+                padding=correlation.padding,
+                stride=correlation.stride,
+                dilation=correlation.dilation,
+                pairs=pairs,
+            )
+        )
+    return torch.cat(responses, dim=1)
+
+
+def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the largest difference, relative to the largest number."""
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max() / expected.abs().max())

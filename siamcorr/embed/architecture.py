@@ -16,8 +16,8 @@ __all__ = ["Architecture", "Branch"]
 class Branch:
     """A correlation of a network: the template's ``tensor`` on the search region's of the same name.
 
-    If the last channel of a pixel-wise correlation's search region is one of ones, so that a template brings
-    an offset, ``without_ones`` is the name of the tensor that has the other channels alone.
+    If the last channel of a pixel-wise correlation's search region is all ones, so that the template's last
+    channel acts as an offset, ``without_ones`` names the tensor that has the other channels alone.
     """
 
     tensor: str
@@ -46,9 +46,9 @@ class Architecture:
     ``stride`` is in pixels of the resized crop a feature cell. ``transform`` is what is made of a template's
     features unless the model's name says otherwise.
 
-    ``in_graphs`` says whether pairs are computed as graphs of the whole network where that can be, see
-    :mod:`siamcorr.embed.pair_graphs`. The smaller a network, the more that is worth. It holds all weights
-    twice more.
+    ``in_graphs`` says whether pairs are computed by graphs of the whole network where that can be, see
+    :mod:`siamcorr.embed.pair_graphs`. The smaller a network, the more that is worth. The graphs hold two more
+    copies of its weights.
 
     Weights are loaded, and batch normalisation is folded in. Modules are traced: they decide nothing by what
     the numbers are, nor by how many crops there are.
@@ -65,3 +65,17 @@ class Architecture:
     maps: tuple[str, ...] = ()
     transform: str = "none"
     in_graphs: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse branches that cannot be.
+
+        Raises:
+            ValueError: two are the same, or one has a tensor that there is not.
+        """
+        if len(set(self.branches)) < len(self.branches):
+            raise ValueError("branches: found two that are the same, expected others")
+        for branch in self.branches:
+            for field, name in (("tensor", branch.tensor), ("without_ones", branch.without_ones)):
+                if name is not None and name not in self.tensors:
+                    expected = f"one of {', '.join(self.tensors)}"
+                    raise ValueError(f"branches.{field}: found {name!r}, expected {expected}")

@@ -76,7 +76,7 @@ class OnPixels(nn.Module):
 def and_with_ones(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ``features`` (N, C, H, W), and the same with a channel of ones behind.
 
-    The first are part of the second, where a graph does not take them alone.
+    Outside of an export the first is a view of the second.
     """
     with_ones = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
     return features if _exporting() else with_ones[:, : features.shape[1]], with_ones

@@ -100,14 +100,15 @@ class _Hosting:
             maps=maps,
             pair_multiply_adds=known.multiply_adds + correlations,
             pair_bytes=sum(response.nbytes for response in responses) + 4 * sum(map(prod, known.shapes)),
-            pairs=self._graphs(head, problems, maps, template)
-            or self._stages(runtime_of(head, responses, self.workers), problems, search),
+            pairs=self._stages(runtime_of(head, responses, self.workers), problems, search)
+            if (graphs := self._graphs(head, problems, maps, template)) is None
+            else graphs,
         )
 
     def _graphs(
         self, head: nn.Module, problems: Mapping[Branch, Problem], maps: Mapping[str, Shape], template: _Side
     ) -> PairGraphs | None:
-        """Return what makes maps with ONNX Runtime alone, unless another plan is asked for."""
+        """Return what makes maps with ONNX Runtime alone; None where that is not asked for, or cannot be."""
         architecture, is_on_cpu = self.architecture, self.device.type == "cpu"
         if not (architecture.in_graphs and is_on_cpu and is_available() and forced_plan() == "auto"):
             return None

@@ -45,7 +45,7 @@ class Pairs(Protocol):
             crops: S search regions, (S, size, size, 3) uint8 BGR.
             template_index: which template each of the P pairs takes.
             search_index: which search region each of them takes.
-            on_embedded: called once, when all features are there.
+            on_embedded: called once, when all features are there; or the maps, where both is one step.
         """
 
 

@@ -5,8 +5,8 @@ only if its weights are constant, and brings these into an order of its own. So 
 template that is the numbers of its places. Once it is optimised, its constants tell by themselves in which
 order a template has to come, and become inputs.
 
-Numbers are in units so small that nothing can be folded into them unseen: a constant that is added would have
-to be below 1e-9.
+Numbers are in units so small that nothing is folded into them unseen that would change more than rounding
+does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from siamcorr.ops.operands import Form, Problem, view_as_weight
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["Numbers", "Order", "Parts", "in_halves", "take_template"]
+__all__ = ["Numbers", "Order", "Parts", "take_template"]
 
 _Places: TypeAlias = npt.NDArray[np.int64]
 
@@ -116,18 +116,19 @@ class Numbers:
 
         None if not all of them are such numbers, or none is.
         """
-        places = constants / _UNIT - (self.first - 1)
-        is_place = (places >= 1) & (places <= prod(self.shape)) & (places % 1 == 0)
-        if not is_place.any() or not (is_place | (constants == 0)).all():
+        least, end = self.first * _UNIT, (self.first + prod(self.shape)) * _UNIT
+        is_number = (constants >= least) & (constants < end)
+        places = np.where(is_number, constants, least).astype(np.float64) / _UNIT - (self.first - 1)
+        if not is_number.any() or not (is_number | (constants == 0)).all() or (places % 1).any():
             return None
-        return np.where(is_place, places, 0).astype(np.int64)
+        return np.where(is_number, places, 0).astype(np.int64)
 
 
 class Order:
     """The order in which a graph has some of a template's numbers.
 
     Attributes:
-        form: of a template in this order: an input of the graph.
+        form: the shape of a template in this order, as the graph takes it, and what tells it from others.
     """
 
     def __init__(self, places: _Places) -> None:
@@ -144,8 +145,8 @@ class Order:
 def take_template(model: ModelProto, numbers: Numbers) -> list[tuple[str, Order]] | None:
     """Let an optimised graph take a template in place of its numbers.
 
-    Returns the names of these inputs, and what each takes. None, with a graph as it was, if it has not all of
-    the numbers as they are, or reads them outside of blocks, where a compiled kernel is faster.
+    Returns the names of these inputs, and what each takes. None, and the graph unchanged, unless it has every
+    number once and as it was, and on blocks: outside of them a compiled kernel is faster.
     """
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - it is there where ONNX Runtime is used
 
@@ -162,27 +163,3 @@ def take_template(model: ModelProto, numbers: Numbers) -> list[tuple[str, Order]
         graph.initializer.remove(constants[name])
         graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, places.shape))
     return [(name, Order(places)) for name, places in orders.items()]
-
-
-def in_halves(model: ModelProto, names: Sequence[str]) -> tuple[ModelProto, ModelProto]:
-    """Return a graph in two, of which only the second takes the inputs of these names.
-
-    They come behind what it takes from the first.
-    """
-    from onnx import TensorProto, helper, utils  # noqa: PLC0415 - as above
-
-    graph = model.graph
-    [crop, *_], depending = [one.name for one in graph.input], set(names)
-    independent: set[str] = set()
-    handed: dict[str, None] = {}
-    for node in graph.node:
-        if depending.isdisjoint(node.input):
-            independent.update(node.output)
-        else:
-            handed.update(dict.fromkeys(name for name in node.input if name in independent))
-            depending.update(node.output)
-    graph.value_info.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in handed)
-    parts = utils.Extractor(model)
-    first = parts.extract_model([crop], list(handed))
-    second = parts.extract_model([*handed, *names], [one.name for one in graph.output])
-    return first, second

@@ -23,7 +23,7 @@ from torch import nn
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["Session", "export", "is_available", "optimise"]
+__all__ = ["Session", "export", "in_halves", "is_available", "optimise"]
 
 _PACKAGES = ("onnx", "onnxruntime")  # torch exports with the one, and the other runs
 _ERRORS = 3  # of ONNX Runtime's log levels
@@ -55,7 +55,7 @@ def export(module: nn.Module, examples: Sequence[torch.Tensor]) -> bytes:
     """Return the graph of a module that takes such tensors, as it is traced."""
     file = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the exporter that is preferred above
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the older exporter, see above
         torch.onnx.export(
             module,
             tuple(examples),
@@ -71,19 +71,43 @@ def optimise(graph: bytes) -> ModelProto:
     import onnx  # noqa: PLC0415 - it takes a while, and only networks need it
 
     with TemporaryDirectory() as folder:
-        path = str(Path(folder) / "optimised.onnx")
-        # Errors only: it warns that the file suits this machine alone, as it shall.
-        _opened(graph, optimized_model_filepath=path, log_severity_level=_ERRORS)
+        path = Path(folder) / "optimised.onnx"
+        _opened(graph, write_to=path)
         return onnx.load(path)
 
 
-def _opened(model: bytes, *, is_optimised: bool = False, **settings: object) -> Any:
+def in_halves(model: ModelProto, names: Sequence[str]) -> tuple[ModelProto, ModelProto]:
+    """Return a graph in two, of which only the second depends on the inputs of these names.
+
+    The first takes the graph's first input. The second's inputs are the first's outputs, then ``names``.
+    """
+    from onnx import TensorProto, helper, utils  # noqa: PLC0415 - as above
+
+    graph = model.graph
+    [crop, *_], depending = [one.name for one in graph.input], set(names)
+    independent: set[str] = set()
+    handed: dict[str, None] = {}
+    for node in graph.node:
+        if depending.isdisjoint(node.input):
+            independent.update(node.output)
+        else:
+            handed.update(dict.fromkeys(name for name in node.input if name in independent))
+            depending.update(node.output)
+    graph.value_info.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in handed)
+    parts = utils.Extractor(model)
+    first = parts.extract_model([crop], list(handed))
+    second = parts.extract_model([*handed, *names], [one.name for one in graph.output])
+    return first, second
+
+
+def _opened(model: bytes, *, is_optimised: bool = False, write_to: Path | None = None) -> Any:
     import onnxruntime  # noqa: PLC0415 - it takes a while, and only networks need it
 
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     if is_optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    for name, value in settings.items():
-        setattr(options, name, value)
+    if write_to is not None:
+        options.optimized_model_filepath = str(write_to)
+        options.log_severity_level = _ERRORS  # it warns that the file suits this machine alone, as it shall
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from siamcorr.embed import Workers
-from siamcorr.embed.exported import OnPixels, has_scales, scaled, scales_as_weights
+from siamcorr.embed.exported import OnPixels, and_with_ones, has_scales, scaled, scales_as_weights
 from siamcorr.embed.mobilenet_v3 import _Squeeze, _SqueezeInBlocks
 from siamcorr.embed.onnx_session import export, optimise
 from siamcorr.embed.runtime import runtime_of
@@ -76,6 +76,14 @@ def test_scaling_by_weights_saves_passes_and_changes_no_bit(biased: bool) -> Non
     assert not {"Upsample", "Mul", "HardSwish", "HardSigmoid"} & {node.op_type for node in model.graph.node}
     assert [node.op_type for node in model.graph.node].count("ReorderOutput") == 1  # of the answer
     assert torch.equal(answer(model, features), expected)
+
+
+def test_without_an_export_features_are_a_view_of_themselves_and_ones() -> None:
+    features = random(1, CHANNELS, 9, 9)
+    part, whole = and_with_ones(features)
+    assert part.data_ptr() == whole.data_ptr()
+    assert torch.equal(part, features)
+    assert (whole[:, CHANNELS:] == 1).all()
 
 
 def test_a_graph_without_scales_is_left_alone() -> None:

@@ -1,12 +1,10 @@
-"""Graphs that correlate: the numbers of the definition, whatever the kind. Where there are none, stages."""
+"""Graphs that correlate: the numbers of the definition, the same bits in any company."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,22 +15,21 @@ from graph_networks import (
     OFFSET,
     SEARCH_PX,
     TEMPLATE_PX,
-    Head,
+    Index,
+    apart,
     architecture,
+    crops,
     hosted,
     is_in_graphs,
+    maps_of,
     needs_blocks,
+    responses_of,
 )
-from siamcorr.embed import Model, Workers, network_of
-from siamcorr.embed.architecture import Architecture, Branch
+from siamcorr.embed import Workers, network_of, onnx_session
+from siamcorr.embed.architecture import Branch
 from siamcorr.embed.hosted import host
-from siamcorr.embed.numbered import Numbers, Order, Parts
 from siamcorr.embed.onnx_session import Session
-from siamcorr.ops import xcorr_reference
-from siamcorr.ops.operands import Problem
 from siamcorr.shapes import Correlation
-
-Index: TypeAlias = tuple[Sequence[int], Sequence[int]]
 
 CPU = torch.device("cpu")
 BRANCHES = {
@@ -48,57 +45,6 @@ BRANCHES = {
 }
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def crops(count: int, size_px: int) -> torch.Tensor:
-    pixels = np.random.default_rng(count).integers(0, 256, (count, size_px, size_px, 3), np.uint8)
-    return torch.from_numpy(pixels)
-
-
-def maps_of(
-    model: Model,
-    templates: torch.Tensor,
-    search: torch.Tensor,
-    pairs: Index,
-    on_embedded: Callable[[], object] = lambda: None,
-) -> dict[str, torch.Tensor]:
-    made, network = model.templates(templates), network_of(model)
-    rows = [preparer.prepare(made[tensor]) for tensor, preparer in network.pairs.takes]
-    return network.pairs(rows, search, *pairs, on_embedded)
-
-
-def responses_of(
-    built: Architecture, templates: torch.Tensor, search: torch.Tensor, pairs: Index
-) -> torch.Tensor:
-    """Return the responses of all branches side by side, by loops in float64."""
-    sides = []
-    for module, pixels in ((built.template, templates), (built.search, search)):
-        tensors = module.double()(pixels.permute(0, 3, 1, 2).double())
-        sides.append(dict(zip(built.tensors, tensors, strict=True)))
-        module.float()
-    template, region = sides
-    responses = []
-    for branch in built.branches:
-        correlation = branch.correlation
-        responses.append(
-            xcorr_reference(
-                template[branch.tensor],
-                region[branch.tensor],
-                correlation.kind,
-                k=correlation.k,
-                groups=correlation.groups,
-                padding=correlation.padding,
-                stride=correlation.stride,
-                dilation=correlation.dilation,
-                pairs=pairs,
-            )
-        )
-    return torch.cat(responses, dim=1)
-
-
-def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
-    assert found.shape == expected.shape
-    return float((found - expected).abs().max() / expected.abs().max())
 
 
 @pytest.mark.parametrize("branches", BRANCHES.values(), ids=BRANCHES)
@@ -167,118 +113,38 @@ def test_features_are_told_of_once_they_are_there(in_graphs: bool, monkeypatch: 
         assert events == ["1 done", "2 done", "told", "2 done", "1 done", "2 done", "told", "2 done"]
 
 
-class Times(Head):
-    """A head that begins with a product, which a convolution may take in."""
-
-    def forward(self, *responses: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return super().forward(*(response * 2 for response in responses))
-
-
-class Plus(Head):
-    """A head that begins with a sum, which a convolution with an offset may take in."""
-
-    def __init__(self, largest: float) -> None:
-        super().__init__()
-        self.more = nn.Parameter(torch.linspace(0, largest, 64)[:, None, None], requires_grad=False)
-
-    def forward(self, *responses: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return super().forward(*(response + self.more for response in responses))
-
-
-@pytest.mark.parametrize(
-    ("head", "branch", "right"),
-    [
-        (Times(), DEPTHWISE, lambda response: response * 2),
-        *((Plus(most), OFFSET, Plus(most).more.add) for most in (1e-6, 0.045, 0.9, 50.0)),
-        (Head(), Branch("features", Correlation("groupwise", groups=2)), lambda response: response),
-    ],
-    ids=["a product", "a tiny sum", "a small sum", "a sum", "a large sum", "outside of blocks"],
-)
-def test_what_a_graph_does_not_take_as_it_is_is_computed_in_stages(
-    head: nn.Module,
-    branch: Branch,
-    right: Callable[[torch.Tensor], torch.Tensor],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO)
-    built = architecture(branch, head=head)
-    model = host(built, None, CPU, Workers(2))
-    assert not is_in_graphs(model)
-    assert "computed in stages" in caplog.text
-    template, search, pairs = crops(2, TEMPLATE_PX), crops(2, SEARCH_PX), ([0, 1], [1, 0])
-    expected = right(responses_of(built, template, search, pairs))
-    assert apart(maps_of(model, template, search, pairs)["all"], expected) < 1e-5
-
-
-def test_graphs_that_give_other_numbers_are_not_used(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_graph_is_optimised_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     needs_blocks()
-    prepare = Order.prepare
-    monkeypatch.setattr(Order, "prepare", lambda order, templates: prepare(order, templates) * 1.001)
-    assert not is_in_graphs(hosted(DEPTHWISE))
-    assert "away from torch's" in caplog.text
+    opened: list[bool] = []
+    open_graph = onnx_session._opened
+
+    def look(model: bytes, *, is_optimised: bool = False, **settings: Any) -> Any:
+        opened.append(is_optimised)
+        return open_graph(model, is_optimised=is_optimised, **settings)
+
+    monkeypatch.setattr(onnx_session, "_opened", look)
+    hosted(DEPTHWISE)
+    assert opened == [False] * 3 + [True] * 3  # two sides and what is optimised; the graph and its halves
 
 
-def test_another_plan_is_computed_in_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIAMCORR_PLAN", "trick")
-    assert network_of(hosted(DEPTHWISE)).pairs.plan == "trick"
+class Headed(nn.Module):
+    """A head with a convolution of its own, to four channels, and their sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(CHANNELS, 4, 1).requires_grad_(False)
+
+    def forward(self, response: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        made = self.layer(response)
+        return made.sum(1, keepdim=True), made
 
 
-def test_where_no_graph_can_be_made_stages_remain(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def no_room() -> None:
-        raise FileNotFoundError("no usable temporary directory")
-
-    monkeypatch.setattr("siamcorr.embed.onnx_session.TemporaryDirectory", no_room)
-    assert not is_in_graphs(hosted(DEPTHWISE))
-    assert "no usable temporary directory" in caplog.text
-
-
-def test_a_template_of_too_many_places_is_computed_in_stages(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("siamcorr.embed.numbered._END", (1 << 20) + CHANNELS * 8 * 8 - 1)
-    assert not is_in_graphs(hosted(DEPTHWISE))
-    assert "templates of 2048 places" in caplog.text
-
-
-def test_numbers_are_told_from_all_others() -> None:
-    numbers = Numbers((1 << 24) - 12, (3, 2, 2))
-    ours = numbers.template().numpy()
-    assert len(np.unique(ours)) == 12
-    places = numbers.places(ours)
-    assert places is not None
-    assert places.tolist() == np.arange(1, 13).reshape(1, 3, 2, 2).tolist()
-    padded = numbers.places(np.append(ours, np.float32(0)))
-    assert padded is not None
-    assert padded.tolist() == [*range(1, 13), 0]
-    others = (ours * 2, -ours, ours + np.float32(1e-8), np.append(ours, np.float32(1)), ours * 0, ours[:, :0])
-    assert [numbers.places(other) for other in others] == [None] * len(others)
-    assert Numbers(1 << 20, (3, 2, 2)).places(ours) is None
-
-
-def test_all_templates_of_a_network_have_other_numbers() -> None:
-    problems = {
-        branch: Problem(branch.correlation, (CHANNELS, 8, 8), (CHANNELS, 16, 16))
-        for branch in (DEPTHWISE, BRANCHES["padded"][0])
-    }
-    one, other = Parts(nn.Identity(), (), problems, nn.Identity()).numbers()
-    assert other.first == one.first + CHANNELS * 8 * 8
-
-
-def test_orders_are_equal_forms_only_if_they_are_equal() -> None:
-    one, same, other = (Order(np.array(places, np.int64)) for places in ([1, 2, 0], [1, 2, 0], [2, 1, 0]))
-    assert one.form == same.form
-    assert one.form != other.form
-    template = torch.tensor([[[5.0, 6.0]]])
-    assert [order.prepare(template).tolist() for order in (one, other)] == [
-        [[5.0, 6.0, 0.0]],
-        [[6.0, 5.0, 0.0]],
-    ]
-
-
-def test_an_offset_is_for_pixelwise_correlations() -> None:
-    with pytest.raises(ValueError, match="without_ones: upchannel, expected pixelwise"):
-        Branch("with_ones", Correlation("upchannel", k=2), without_ones="features")
+@pytest.mark.parametrize("by", ["graphs", "stages"])
+def test_a_pairs_work_and_bytes_are_counted(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by == "stages":
+        monkeypatch.setenv("SIAMCORR_PLAN", "trick")
+    network = network_of(hosted(DEPTHWISE, head=Headed()))
+    cells = 9 * 9  # 8x8 on 16x16
+    assert dict(network.maps) == {"sum": (1, 9, 9), "all": (4, 9, 9)}
+    assert network.pair_multiply_adds == (CHANNELS * 8 * 8 + 4 * CHANNELS) * cells
+    assert network.pair_bytes == 4 * (CHANNELS + 1 + 4) * cells
