@@ -12,7 +12,7 @@ from torch import nn
 from siamcorr.calls import DEFAULT_TENSOR
 from siamcorr.embed.architecture import Architecture, Branch
 from siamcorr.embed.model import Model, model_of
-from siamcorr.embed.network import Network, Stages
+from siamcorr.embed.network import Network, Pairs, Stages
 from siamcorr.embed.numbered import Parts
 from siamcorr.embed.onnx_session import is_available
 from siamcorr.embed.pair_graphs import PairGraphs, pair_graphs
@@ -95,14 +95,15 @@ class _Hosting:
         responses = [torch.zeros(1, *one.response, device=self.device) for one in resolved]
         known = measured(head.to(self.device).eval(), responses)
         maps = dict(zip(self.architecture.maps, known.shapes, strict=True))
+        pairs: Pairs | None = self._graphs(head, problems, maps, template)
+        if pairs is None:
+            pairs = self._stages(runtime_of(head, responses, self.workers), problems, search)
         correlations = sum(prod(one.response[1:]) * prod(one.weight) for one in resolved)
         return Network(
             maps=maps,
             pair_multiply_adds=known.multiply_adds + correlations,
             pair_bytes=sum(response.nbytes for response in responses) + 4 * sum(map(prod, known.shapes)),
-            pairs=self._stages(runtime_of(head, responses, self.workers), problems, search)
-            if (graphs := self._graphs(head, problems, maps, template)) is None
-            else graphs,
+            pairs=pairs,
         )
 
     def _graphs(

@@ -20,6 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from siamcorr.precision import in_full_precision
+
 if TYPE_CHECKING:
     from onnx import ModelProto
 
@@ -54,7 +56,7 @@ def is_available() -> bool:
 def export(module: nn.Module, examples: Sequence[torch.Tensor]) -> bytes:
     """Return the graph of a module that takes such tensors, as it is traced."""
     file = io.BytesIO()
-    with warnings.catch_warnings():
+    with in_full_precision(examples[0].device), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the older exporter, see above
         torch.onnx.export(
             module,

@@ -35,6 +35,7 @@ from siamcorr.embed.numbered import Parts, take_template
 from siamcorr.embed.onnx_session import Session, export, in_halves, optimise
 from siamcorr.embed.workers import Workers
 from siamcorr.ops.operands import Preparer, Rows
+from siamcorr.precision import in_full_precision
 from siamcorr.shapes import Shape
 
 __all__ = ["Graphs", "PairGraphs", "pair_graphs"]
@@ -168,7 +169,7 @@ def _check(
         ValueError: they do.
     """
     rows = [preparer.prepare(template[tensor]) for tensor, preparer in pairs.takes]
-    with torch.no_grad():
+    with in_full_precision(crop.device):
         expected = network(crop)
     for count in (1, 2):
         found = pairs(rows, crop, [0] * count, [0] * count)

@@ -90,6 +90,24 @@ def test_a_pair_has_the_same_bits_whoever_shares_its_search_region(
 
 
 @pytest.mark.parametrize("in_graphs", [True, False])
+def test_a_callers_autocast_at_loading_changes_no_bit(
+    in_graphs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if in_graphs:
+        needs_blocks()
+    else:
+        monkeypatch.setenv("SIAMCORR_PLAN", "trick")
+    expected = hosted(*BRANCHES["two branches"])
+    with torch.autocast("cpu", torch.bfloat16):
+        model = hosted(*BRANCHES["two branches"])
+    assert is_in_graphs(model) == in_graphs
+    template, search = crops(2, TEMPLATE_PX), crops(2, SEARCH_PX)
+    maps = maps_of(model, template, search, ([0, 1], [1, 0]))
+    for name, map_ in maps_of(expected, template, search, ([0, 1], [1, 0])).items():
+        assert torch.equal(maps[name], map_)
+
+
+@pytest.mark.parametrize("in_graphs", [True, False])
 def test_features_are_told_of_once_they_are_there(in_graphs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if in_graphs:
         needs_blocks()
